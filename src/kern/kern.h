@@ -1,0 +1,167 @@
+/* The kernel contract.
+ *
+ * A kernel is a leaf: it computes on memory it is given and does not allocate, lock, log or start
+ * threads. kern_select() picks one table of kernels for the process from the CPU's features and a
+ * mask; everything above reaches kernels through that table only.
+ *
+ * Three rules that every kernel keeps:
+ *  - Packing and kernel are one value. A `struct kern_gemm` both lays weights out and reads them;
+ *    weights packed by one are only ever run by the same one (compare `id`).
+ *  - Batch invariance. The result of a row never depends on m, on the row's position, or on how the
+ *    work was split between calls: one reduction order per kernel family for every batch size.
+ *  - Splits are free. Calls over disjoint row or column ranges give the same bits as one call.
+ * Integer kernels give the same bits at every level; f32 and bf16 ones agree within a bound that
+ * grows with the reduction length K (docs/KERNELS.md).
+ *
+ * Axes: M rows (tokens, frames), N outputs, K reduction, T time, D head width.
+ * All pointers are to row-major f32 unless said; leading dimensions count elements.
+ * Thread: any, on disjoint outputs.                                                             */
+#ifndef KERN_KERN_H
+#define KERN_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kern_level {
+    KERN_GENERIC,
+    KERN_AVX2,       /* AVX2, FMA, F16C */
+    KERN_AVX512VNNI, /* AVX-512 F, BW, DQ, VL and VNNI */
+    KERN_AMX,        /* the above, AMX tile, int8 and bf16, allowed by the kernel */
+    KERN_NEON,
+    KERN_I8MM,
+    KERN_N_LEVELS
+};
+
+enum kern_type { KERN_F32, KERN_BF16, KERN_INT8, KERN_N_TYPES };
+
+/* ---- Matrix product: out[m,n] = act(sum_k x[m,k] * w[n,k] + bias[n]) + residual[m,n] ---------- */
+
+enum kern_act { KERN_ACT_NONE, KERN_ACT_GELU /* erf form */ };
+
+/* One product. `x` holds rows as `prepare` wrote them (for f32: plain rows, x_stride floats). */
+struct kern_gemm_job {
+    const void *x;         /* prepared rows, all of [M, K] */
+    const void *w;         /* packed weights, all of [N, K] */
+    const float *bias;     /* [N] or NULL */
+    const float *residual; /* [M, N] with out_stride, or NULL; may be `out` itself */
+    float *out;            /* [M, N] */
+    size_t m, n, k;
+    size_t out_stride; /* floats between rows of out and residual */
+    enum kern_act act;
+};
+
+struct kern_gemm {
+    const char *id; /* "f32-avx512vnni-1": names the packed layout; changes whenever it does */
+    enum kern_type type;
+    size_t tile_m, tile_n; /* row and column splits should be multiples; any split is right */
+
+    /* Bytes of the packed form of w [N, K]; 0 when the product overflows. */
+    size_t (*packed_bytes)(size_t n, size_t k);
+    /* Pack rows [n0, n1) of w (f32, row stride w_stride); n0 and n1 are multiples of tile_n, except
+     * that n1 may be n. Calls on disjoint ranges complete the packed form.                       */
+    void (*pack)(void *packed, const float *w, size_t w_stride, size_t n, size_t k, size_t n0,
+                 size_t n1);
+
+    /* Bytes of prepared activations for [M, K]; and convert rows [m0, m1) of x into them (round to
+     * bf16, or quantise each row to int8 by its largest magnitude and keep its scale).           */
+    size_t (*prepared_bytes)(size_t m, size_t k);
+    void (*prepare)(void *prepared, const float *x, size_t x_stride, size_t m, size_t k, size_t m0,
+                    size_t m1);
+
+    /* Compute out[m0:m1, n0:n1]. n0 is a multiple of tile_n. */
+    void (*run)(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, size_t n1);
+};
+
+/* ---- Attention -------------------------------------------------------------------------------- */
+
+/* Full attention of one head over T keys for query rows [t0, t1): softmax(q k^T * scale) v.
+ * q, k, v and out are [T, stride] with the head's D columns at the pointer. D is at most 128 and a
+ * multiple of 8. Softmax is on line: no score matrix is stored. scratch holds attn_scratch_bytes. */
+struct kern_attn_job {
+    const float *q, *k, *v;
+    float *out;
+    size_t q_stride, kv_stride, out_stride;
+    size_t n_keys, d;
+    float scale;
+    void *scratch;
+};
+
+/* Attention of one query vector over cached rows: keys and values of position i stand at
+ * k + cells[i] * kv_stride (cells NULL: i itself). scores is [n_keys] scratch and holds the softmax
+ * weights afterwards.                                                                           */
+struct kern_attn_row_job {
+    const float *q; /* [D] */
+    const float *k, *v;
+    const int32_t *cells;
+    float *scores;
+    float *out; /* [D] */
+    size_t kv_stride, n_keys, d;
+    float scale;
+};
+
+/* ---- The table -------------------------------------------------------------------------------- */
+
+struct kern_fft400;
+
+struct kern_ops {
+    enum kern_level level;
+    const struct kern_gemm *gemm[KERN_N_TYPES]; /* never NULL: lower levels fill in */
+
+    size_t (*attn_scratch_bytes)(size_t n_keys, size_t d);
+    void (*attn)(const struct kern_attn_job *job, size_t t0, size_t t1);
+    void (*attn_row)(const struct kern_attn_row_job *job);
+
+    /* out[d] = (x[d] - mean) / sqrt(var + eps) * gamma[d] + beta[d], population variance. */
+    void (*layer_norm)(float *out, const float *x, const float *gamma, const float *beta, size_t d,
+                       float eps);
+    void (*gelu)(float *x, size_t n); /* in place, erf form */
+    void (*add)(float *out, const float *a, const float *b, size_t n);
+    void (*softmax)(float *x, size_t n);            /* in place */
+    float (*log_sum_exp)(const float *x, size_t n); /* -inf entries are fine; all -inf gives -inf */
+    float (*max)(const float *x, size_t n, size_t *index); /* first of equals; NaN never wins */
+    float (*dot)(const float *a, const float *b, size_t n);
+
+    /* im2col of a 1-D convolution, width 3, padding 1: rows [t0, t1) of out [T_out, 3*C] from
+     * x [T_in, C] (time major), stride 1 or 2; column = tap * C + channel.                       */
+    void (*conv3_rows)(float *out, const float *x, size_t t_in, size_t channels, size_t stride,
+                       size_t t0, size_t t1);
+
+    /* Power spectrum of `n_frames` windows of 400 samples each hop apart: power[f, 201] =
+     * |FFT400(x[f*hop + i] * window[i])|^2. `plan` comes from kern_fft400_init.                  */
+    void (*power_spectrum)(const struct kern_fft400 *plan, const float *x, size_t hop,
+                           size_t n_frames, const float *window, float *power);
+};
+
+/* Twiddles of the 400-point real transform. Plain data, filled once by kern_fft400_init. */
+struct kern_fft400 {
+    float twiddle[2 * 400 * 4];
+};
+void kern_fft400_init(struct kern_fft400 *plan);
+
+/* Highest level this CPU and operating system can run, from CPUID and XGETBV (or the ARM auxv). The
+ * first call asks the kernel for AMX permission (arch_prctl), once per process.                  */
+enum kern_level kern_detect(void);
+bool kern_level_usable(enum kern_level level);
+const char *kern_level_name(enum kern_level level); /* "avx512vnni" */
+bool kern_level_parse(const char *name, enum kern_level *out);
+const char *kern_type_name(enum kern_type type); /* "f32", "bf16", "int8" */
+
+/* Table of the highest usable level that is not above `limit`, where a level above every level of
+ * this architecture means "no limit". Static storage; never NULL.                               */
+const struct kern_ops *kern_select(enum kern_level limit);
+
+/* f32 <-> storage types, used when weights are read. Round to nearest, ties to even. */
+float kern_f16_to_f32(uint16_t half);
+uint16_t kern_f32_to_f16(float value);
+static inline float kern_bf16_to_f32(uint16_t bits)
+{
+    union {
+        uint32_t u;
+        float f;
+    } v = {.u = (uint32_t)bits << 16};
+    return v.f;
+}
+uint16_t kern_f32_to_bf16(float value);
+
+#endif

@@ -1,0 +1,40 @@
+/* Threaded products and the memory they need.
+ *
+ * A `tensor_linear` is a packed weight matrix with its bias: it remembers the kernel that packed it
+ * and is run only by that one. It does not own the packed bytes when they are mapped from a cache.
+ * Thread: read-only after creation; runs take the caller's pool.                                 */
+#ifndef TENSOR_LINEAR_H
+#define TENSOR_LINEAR_H
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "kern/kern.h"
+
+struct tensor_linear {
+    const struct kern_gemm *gemm;
+    size_t n, k; /* outputs, inputs */
+    const void *packed;
+    float *bias; /* [N] or NULL; owned */
+    void *owned; /* the packed bytes when they are on our heap, else NULL */
+};
+
+/* Pack w [N, K] f32 (borrowed for the call), bias [N] or NULL. Threaded over the pool.
+ * Errors: NOMEM, LIMIT (sizes overflow).                                                        */
+AURICLE_MUST_CHECK enum auricle_error tensor_linear_create(struct tensor_linear *out,
+                                                           const struct kern_gemm *gemm,
+                                                           const float *w, const float *bias,
+                                                           size_t n, size_t k,
+                                                           struct au_pool *pool);
+void tensor_linear_deinit(struct tensor_linear *linear); /* zeroed struct is fine */
+
+/* Scratch bytes for a run over at most m rows. */
+size_t tensor_linear_scratch_bytes(const struct tensor_linear *linear, size_t m);
+
+/* out[M,N] = act(x[M,K] w^T + bias) + residual; residual may be NULL or out. x_stride, out_stride in
+ * floats. Prepares x once, then splits rows and columns over the pool. Allocates: never.
+ * The bits do not depend on M, on the pool or on the split.                                     */
+void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool, const float *x,
+                       size_t x_stride, size_t m, float *out, size_t out_stride,
+                       const float *residual, enum kern_act act, void *scratch);
+
+#endif
