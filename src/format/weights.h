@@ -9,6 +9,7 @@
 #ifndef FORMAT_WEIGHTS_H
 #define FORMAT_WEIGHTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"

@@ -5,6 +5,8 @@
 #ifndef TENSOR_WORKSPACE_H
 #define TENSOR_WORKSPACE_H
 
+#include <stddef.h>
+
 #include "base/error.h"
 
 struct tensor_workspace {
