@@ -2,7 +2,7 @@
  *
  * One enumeration serves the whole program: every fallible function, public or internal, returns
  * AURICLE_OK or a negative code and writes its outputs only on success. Load and parse paths also
- * fill a sentence for people (see auricle_engine_last_error and src/base/error.h).               */
+ * fill a sentence for people (struct auricle_message).               */
 #ifndef AURICLE_ERROR_H
 #define AURICLE_ERROR_H
 

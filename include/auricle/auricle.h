@@ -1,0 +1,260 @@
+/* libauricle: speech to text in C.
+ *
+ * Three objects. An ENGINE holds a model, shared by everything that uses it. A SESSION turns one
+ * recording or stream into a RESULT. A session computes nothing itself: auricle_session_next hands
+ * out units of work, the engine runs them (many sessions' units as one batch), and
+ * auricle_session_complete takes what they gave. auricle_transcribe does all of that for one
+ * recording.
+ *
+ * Threads: an engine may be used from any thread, one auricle_engine_run at a time; a session has
+ * one owner. Structs that callers fill start with `size`: set it with the AURICLE_*_INIT macros, so
+ * that later versions can add members. Strings are UTF-8. Times are seconds from the start of the
+ * recording. Functions that fail return a negative enum auricle_error and, where they take an
+ * `auricle_message`, leave a sentence for people in it.                                          */
+#ifndef AURICLE_AURICLE_H
+#define AURICLE_AURICLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auricle/error.h"
+#include "auricle/version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A sentence about what went wrong: what was seen, what was expected, what to do. */
+struct auricle_message {
+    char text[768];
+};
+
+/* ---- Engine ------------------------------------------------------------------------------------ */
+
+enum auricle_compute {
+    AURICLE_COMPUTE_AUTO,
+    AURICLE_COMPUTE_INT8,
+    AURICLE_COMPUTE_BF16,
+    AURICLE_COMPUTE_F32
+};
+
+struct auricle_engine_options {
+    size_t size;
+    const char *model;            /* path of a model file or folder */
+    int threads;                  /* worker threads with the caller; 0: the processors we may use */
+    enum auricle_compute compute; /* AUTO: the fastest this CPU runs well */
+    const char *cpu_level;        /* highest level to use ("avx2" ...); NULL: the CPU's own */
+    int max_windows;              /* 30 s windows decoded as one batch; 0: 8 */
+    int max_beams;                /* hypotheses per window, beam or best-of; 0: 5 */
+};
+#define AURICLE_ENGINE_OPTIONS_INIT                   \
+    {                                                 \
+        .size = sizeof(struct auricle_engine_options) \
+    }
+
+struct auricle_engine; /* opaque */
+
+/* What a loaded model is. Strings live as long as the engine. */
+struct auricle_model_info {
+    const char *path;
+    const char *format;    /* "safetensors", "ggml", "pytorch", "ctranslate2" */
+    const char *compute;   /* "int8", "bf16", "f32" */
+    const char *cpu_level; /* "avx512vnni" ... */
+    int threads;
+    bool multilingual;
+    int n_mels, n_vocab, n_audio_layers, n_text_layers, audio_width, text_width;
+    uint64_t parameters;
+    uint64_t weight_bytes; /* in memory, packed */
+    double load_seconds;
+};
+
+/* Load a model. Errors: NOT_FOUND, FORMAT, UNSUPPORTED, SHAPE, INVALID, NOMEM. */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_engine_create(
+    const struct auricle_engine_options *options, struct auricle_engine **out,
+    struct auricle_message *message);
+AURICLE_API void auricle_engine_destroy(struct auricle_engine *engine);
+AURICLE_API void auricle_engine_info(const struct auricle_engine *engine,
+                                     struct auricle_model_info *out);
+
+/* ---- Options of a transcription ----------------------------------------------------------------- */
+
+enum auricle_task { AURICLE_TASK_TRANSCRIBE, AURICLE_TASK_TRANSLATE };
+enum auricle_long_form {
+    AURICLE_LONG_FORM_AUTO,
+    AURICLE_LONG_FORM_SEQUENTIAL,
+    AURICLE_LONG_FORM_BATCHED
+};
+
+#define AURICLE_MAX_TEMPERATURES 8
+
+struct auricle_options {
+    size_t size;
+    const char *language; /* code or name; NULL: detected from the first 30 s with voice */
+    enum auricle_task task;
+    enum auricle_long_form long_form;
+
+    /* Search. The first temperature that passes the tests below is kept. */
+    float temperatures[AURICLE_MAX_TEMPERATURES];
+    int n_temperatures;   /* at least 1 */
+    int beam_size;        /* at temperature 0; 0 or 1: greedy */
+    int best_of;          /* above temperature 0 */
+    float patience;       /* beam; 0: 1.0 */
+    float length_penalty; /* negative: divide by the length */
+    int max_tokens;       /* sampled per window; 0: half the text context */
+    uint64_t seed;        /* for temperatures above 0 */
+
+    /* Tests after which the next temperature is tried; disabled by NaN. */
+    float compression_ratio_threshold;
+    float logprob_threshold;
+    float no_speech_threshold;
+
+    /* Context. */
+    bool condition_on_previous_text;
+    const char *initial_prompt; /* NULL: none */
+    bool carry_initial_prompt;
+    const char *prefix;   /* begins the first window's text; NULL: none */
+    const char *hotwords; /* NULL: none */
+
+    /* Tokens. */
+    const int32_t *suppress_tokens; /* ids never sampled; -1 stands for the non-speech set */
+    int n_suppress_tokens;
+    bool suppress_blank;
+    bool without_timestamps;
+    float max_initial_timestamp; /* seconds; negative: no bound */
+
+    /* Word times. */
+    bool word_timestamps;
+
+    /* Which part of the recording, in seconds. */
+    double offset_seconds;
+    double duration_seconds; /* 0: to the end */
+};
+
+/* What most people want: greedy, the temperature ladder, no conditioning on previous text. */
+AURICLE_API void auricle_options_default(struct auricle_options *out);
+/* Exactly the original program's defaults. */
+AURICLE_API void auricle_options_reference(struct auricle_options *out);
+
+/* ---- Results ----------------------------------------------------------------------------------- */
+
+struct auricle_word {
+    const char *text; /* with its leading space, as the model wrote it */
+    double start, end;
+    float probability;
+};
+
+struct auricle_segment {
+    int64_t seek; /* first frame (10 ms) of the window it came from */
+    double start, end;
+    const char *text;
+    const int32_t *tokens;
+    size_t n_tokens;
+    float temperature, avg_logprob, compression_ratio, no_speech_prob;
+    const char *language;             /* code */
+    const struct auricle_word *words; /* NULL without word_timestamps */
+    size_t n_words;
+    const char *filtered_by; /* name of the rule that dropped it; NULL: kept */
+};
+
+struct auricle_timings { /* seconds of wall time */
+    double decode_audio, mel, encoder, decoder, total;
+    uint64_t encoder_windows, decoder_steps, decoder_tokens;
+};
+
+struct auricle_result {
+    const char *text;           /* of all kept segments */
+    const char *language;       /* code */
+    float language_probability; /* 1 when the caller named it */
+    double duration;            /* seconds of audio */
+    const struct auricle_segment *segments;
+    size_t n_segments;
+    const struct auricle_segment *filtered;
+    size_t n_filtered;
+    const char *warning; /* the input broke off early, say; NULL: none */
+    struct auricle_timings timings;
+};
+
+/* ---- One call ---------------------------------------------------------------------------------- */
+
+/* Told after every window; return false to stop (the result then holds what is finished). */
+typedef bool auricle_progress(void *context, double seconds_done, double seconds_total);
+/* Told of every kept segment as soon as it is final, in order. */
+typedef void auricle_on_segment(void *context, const struct auricle_segment *segment);
+
+struct auricle_callbacks {
+    size_t size;
+    void *context;
+    auricle_progress *progress;     /* NULL: none; seconds_total < 0 when unknown */
+    auricle_on_segment *on_segment; /* NULL: none */
+};
+
+/* Transcribe a media file ("-": standard input). *out is released with auricle_result_destroy; when
+ * stopped by the callback the code is CANCELLED and *out still holds what was finished.          */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_transcribe(
+    struct auricle_engine *engine, const char *path, const struct auricle_options *options,
+    const struct auricle_callbacks *callbacks, struct auricle_result **out,
+    struct auricle_message *message);
+/* The same for n samples of 16 kHz mono. */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_transcribe_samples(
+    struct auricle_engine *engine, const float *samples, size_t n,
+    const struct auricle_options *options, const struct auricle_callbacks *callbacks,
+    struct auricle_result **out, struct auricle_message *message);
+AURICLE_API void auricle_result_destroy(struct auricle_result *result);
+
+/* ---- Sessions ------------------------------------------------------------------------------------ */
+
+struct auricle_session; /* opaque */
+struct auricle_unit;    /* opaque: one piece of work, owned by its session */
+
+/* A session over a media file or over samples (borrowed until it is destroyed). */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create(
+    struct auricle_engine *engine, const char *path, const struct auricle_options *options,
+    struct auricle_session **out, struct auricle_message *message);
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_samples(
+    struct auricle_engine *engine, const float *samples, size_t n,
+    const struct auricle_options *options, struct auricle_session **out,
+    struct auricle_message *message);
+AURICLE_API void auricle_session_destroy(struct auricle_session *session);
+
+/* Next unit of work, or *out = NULL when units that are out must be completed first, or when
+ * auricle_session_finished. Errors end the session.                                              */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_next(
+    struct auricle_session *session, struct auricle_unit **out, struct auricle_message *message);
+/* Run n units, of any sessions of this engine, in as few batches as possible. Allocates: never. */
+AURICLE_API void auricle_engine_run(struct auricle_engine *engine,
+                                    struct auricle_unit *const *units, size_t n);
+/* Give a finished unit back. Units of a session may be completed in any order. */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_complete(
+    struct auricle_session *session, struct auricle_unit *unit, struct auricle_message *message);
+AURICLE_API bool auricle_session_finished(const struct auricle_session *session);
+/* Segments final so far; grows only. Borrowed. */
+AURICLE_API const struct auricle_segment *auricle_session_segments(
+    const struct auricle_session *session, size_t *n);
+AURICLE_API void auricle_session_position(const struct auricle_session *session,
+                                          double *seconds_done, double *seconds_total);
+/* Move the result out: all of it when finished, otherwise what is final. */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_take_result(
+    struct auricle_session *session, struct auricle_result **out);
+
+/* ---- Languages and output formats ----------------------------------------------------------------- */
+
+/* Probability of every language the model knows, for the first 30 s of n samples: probabilities
+ * [128] by index of auricle_language_code; *n_languages is set.                                   */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_detect_language(
+    struct auricle_engine *engine, const float *samples, size_t n, float *probabilities,
+    size_t *n_languages, struct auricle_message *message);
+AURICLE_API const char *auricle_language_code(size_t index); /* NULL past the last */
+AURICLE_API const char *auricle_language_name(size_t index);
+
+/* Render a result as "txt", "srt", "vtt", "tsv", "json" or "lrc" into a new string (auricle_string_free).
+ * Errors: INVALID (unknown format; the sentence lists them), NOMEM.                              */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_render(
+    const struct auricle_result *result, const char *format, char **out, size_t *n_out,
+    struct auricle_message *message);
+AURICLE_API void auricle_string_free(char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
