@@ -58,8 +58,9 @@ struct kern_gemm {
 
     /* Bytes of the packed form of w [N, K]; 0 when the product overflows. */
     size_t (*packed_bytes)(size_t n, size_t k);
-    /* Pack rows [n0, n1) of w (f32, row stride w_stride); n0 and n1 are multiples of tile_n, except
-     * that n1 may be n. Calls on disjoint ranges complete the packed form.                       */
+    /* Pack rows [n0, n1) of the matrix; w points at row n0 (f32, row stride w_stride), so a matrix
+     * can be packed from pieces. n0 and n1 are multiples of tile_n, except that n1 may be n. Calls
+     * on disjoint ranges complete the packed form.                                               */
     void (*pack)(void *packed, const float *w, size_t w_stride, size_t n, size_t k, size_t n0,
                  size_t n1);
 

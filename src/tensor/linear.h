@@ -25,6 +25,12 @@ AURICLE_MUST_CHECK enum auricle_error tensor_linear_create(struct tensor_linear 
                                                            const float *w, const float *bias,
                                                            size_t n, size_t k,
                                                            struct au_pool *pool);
+/* The same without the whole f32 matrix in memory: fill(context, n0, n1, rows) writes rows [n0, n1)
+ * to rows [n1 - n0, K]; called from any worker of the pool, in any order, each row once.         */
+typedef void tensor_linear_fill(const void *context, size_t n0, size_t n1, float *rows);
+AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_from(
+    struct tensor_linear *out, const struct kern_gemm *gemm, tensor_linear_fill *fill,
+    const void *context, const float *bias, size_t n, size_t k, struct au_pool *pool);
 void tensor_linear_deinit(struct tensor_linear *linear); /* zeroed struct is fine */
 
 /* Scratch bytes for a run over at most m rows. */
