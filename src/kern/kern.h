@@ -128,15 +128,23 @@ struct kern_ops {
     void (*conv3_rows)(float *out, const float *x, size_t t_in, size_t channels, size_t stride,
                        size_t t0, size_t t1);
 
-    /* Power spectrum of `n_frames` windows of 400 samples each hop apart: power[f, 201] =
-     * |FFT400(x[f*hop + i] * window[i])|^2. `plan` comes from kern_fft400_init.                  */
+    /* Power spectra of n_frames (at most KERN_FFT_TILE) windows of 400 samples, `hop` apart:
+     *   power[k, f] = |FFT400(x[f * hop + i] * window[i])|^2      [201, KERN_FFT_TILE], 64-byte aligned
+     * bin major, so that mel filters and logarithm run over frames; columns from n_frames on are 0.
+     * Reads x[0 .. (n_frames - 1) * hop + 400) only. Same bits at every level.                   */
     void (*power_spectrum)(const struct kern_fft400 *plan, const float *x, size_t hop,
                            size_t n_frames, const float *window, float *power);
 };
 
-/* Twiddles of the 400-point real transform. Plain data, filled once by kern_fft400_init. */
+#define KERN_FFT_TILE 16
+
+/* Tables of the 400-point real transform (kern/generic/fft_body.h says what each is for). Plain
+ * data, filled once by kern_fft400_init.                                                         */
 struct kern_fft400 {
-    float twiddle[2 * 400 * 4];
+    float w25[17][2];   /* exp(-2 pi i k / 25): products of two indices below 5 */
+    float w400[101][2]; /* exp(-2 pi i k / 400) */
+    uint8_t at[8][25];  /* prime-factor order of 200 points */
+    uint8_t bin[201];   /* where bin k of the 200-point transform ends up */
 };
 void kern_fft400_init(struct kern_fft400 *plan);
 
