@@ -26,7 +26,7 @@
 #define KERN_EXP_C6     0x1.6d75e6p-10f
 
 #define KERN_GELU_PER_UNIT (8.0f / 3.0f) /* pieces per unit of |x| */
-#define KERN_GELU_LAST     15.5f         /* |x| * KERN_GELU_PER_UNIT is clipped here */
+#define KERN_GELU_LAST     15.499f /* |x| * KERN_GELU_PER_UNIT is clipped here, below the tie */
 
 /* Row j holds the coefficients of u^j, u in [-1/2, 1/2] from the centre of the piece. The first
  * piece is fitted on [0, 1/2] without constant, so that gelu(0) is 0.                            */
