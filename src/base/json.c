@@ -181,16 +181,6 @@ static bool depth_is_sane(const char *text, size_t bytes)
     return true;
 }
 
-/* Jansson reports many of its failed allocations as damaged text, so its allocator notes them. */
-static _Thread_local bool jansson_starved;
-
-static void *jansson_alloc(size_t bytes)
-{
-    void *block = au_alloc(bytes);
-    jansson_starved |= !block;
-    return block;
-}
-
 /* Route jansson through base/mem, unless a host program has routed it elsewhere already. The blocks
  * are malloc's in both cases, so the change is safe at any time.                                 */
 static void route_jansson(void)
@@ -199,13 +189,13 @@ static void route_jansson(void)
     json_free_t release;
     json_get_alloc_funcs(&allocate, &release);
     if (allocate == malloc && release == free)
-        json_set_alloc_funcs(jansson_alloc, au_free);
+        json_set_alloc_funcs(au_alloc, au_free);
 }
 
 static enum auricle_error parse_failure(const json_error_t *error, const char *what,
                                         struct au_fault *fault)
 {
-    if (json_error_code(error) == json_error_out_of_memory || jansson_starved)
+    if (json_error_code(error) == json_error_out_of_memory)
         return au_fail(fault, AURICLE_E_NOMEM, "%s: no memory to parse it", what);
     return au_fail(fault, AURICLE_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what,
                    error->line, error->column, error->text);
@@ -220,7 +210,6 @@ enum auricle_error au_json_parse(const char *text, size_t bytes, const char *wha
         return au_fail(fault, AURICLE_E_LIMIT, "%s: JSON nested deeper than %d levels", what,
                        MAX_DEPTH);
     json_error_t error = {0};
-    jansson_starved = false;
     json_t *tree = json_loadb(text, bytes, JSON_DECODE_ANY, &error);
     if (!tree)
         return parse_failure(&error, what, fault);

@@ -21,14 +21,15 @@
 struct text_specials {
     int32_t eot, sot, translate, transcribe, sot_lm, sot_prev, no_speech, no_timestamps,
         timestamp_begin;
-    int n_languages;
-    int32_t language[TEXT_MAX_LANGUAGES]; /* token ids, index as in text_language_* */
-    bool multilingual;
+    int n_languages;                      /* entries of language[] in use */
+    int32_t language[TEXT_MAX_LANGUAGES]; /* token ids, index as in text_language_*; -1: none */
+    bool multilingual;                    /* false: English only, prompts have no language token */
 };
 
 struct text_tokenizer; /* opaque */
 
-/* A vocabulary under construction: token byte strings by id. All pointers are borrowed for the call. */
+/* A vocabulary under construction: token byte strings by id. All pointers are borrowed for the
+ * call. Tokens of the form "<|...|>" are special, wherever they stand.                          */
 struct text_vocab {
     size_t n_tokens;
     const char *const *bytes; /* [n_tokens] raw bytes; NULL for ids that are special */
@@ -47,7 +48,9 @@ struct text_vocab {
 AURICLE_MUST_CHECK enum auricle_error text_tokenizer_create(const struct text_vocab *vocab,
                                                             struct text_tokenizer **out,
                                                             struct au_fault *fault);
-/* From a folder with tokenizer.json, or vocab.json (+ merges.txt, added_tokens.json), or vocabulary.json/.txt. */
+/* From a folder with tokenizer.json, or vocab.json (+ merges.txt, added_tokens.json or
+ * tokenizer_config.json), or vocabulary.json/.txt; the first of these that is there.
+ * Errors: those of text_tokenizer_create; NOT_FOUND, IO, LIMIT.                                 */
 AURICLE_MUST_CHECK enum auricle_error text_tokenizer_from_folder(const char *folder,
                                                                  size_t n_model_vocab,
                                                                  struct text_tokenizer **out,
@@ -67,19 +70,20 @@ const char *text_token_bytes(const struct text_tokenizer *tokenizer, int32_t id,
 bool text_token_is_special(const struct text_tokenizer *tokenizer, int32_t id); /* id >= eot */
 
 /* Encode plain text (special tokens are not recognised) into ids, at most max; *n gets the count.
+ * A byte that is no token by itself (in cut-down vocabularies) is left out. Time: n log n.
  * Errors: LIMIT when max is too small, NOMEM.                                                   */
 AURICLE_MUST_CHECK enum auricle_error text_encode(const struct text_tokenizer *tokenizer,
                                                   const char *text, size_t bytes, int32_t *ids,
                                                   size_t max, size_t *n);
 
-/* Append the text of ids as the original does: ids >= timestamp_begin are left out, other specials are kept literally; invalid
- * UTF-8 becomes U+FFFD.                                                                         */
+/* Append the text of ids as the original does: ids >= timestamp_begin are left out, other specials
+ * are kept literally; invalid UTF-8 becomes U+FFFD.                                             */
 AURICLE_MUST_CHECK enum auricle_error text_decode(const struct text_tokenizer *tokenizer,
                                                   const int32_t *ids, size_t n, struct au_buf *out);
 
 /* Split tokens into words as the original does: on spaces, or per character group for languages
- * without them (zh, ja, th, lo, my, yue). word_end[i] is one past the last token of word i;
- * returns the number of words, at most n.                                                       */
+ * without them (zh, ja, th, lo, my, yue). word_end[i], room for n, is one past the last token of
+ * word i; returns the number of words, at most n. Every token is in a word.                     */
 size_t text_split_words(const struct text_tokenizer *tokenizer, const int32_t *ids, size_t n,
                         const char *language_code, size_t *word_end);
 

@@ -1,0 +1,373 @@
+/* Reading vocabularies from the files that models come with.
+ *
+ *   tokenizer.json                     Hugging Face, one file: vocabulary, merges, added tokens
+ *   vocab.json, merges.txt             Hugging Face, older; added tokens in added_tokens.json or in
+ *                                      the added_tokens_decoder of tokenizer_config.json
+ *   vocabulary.json, vocabulary.txt    CTranslate2: every token in id order
+ *   NAME.tiktoken                      OpenAI: "base64 rank" lines, text tokens only
+ *
+ * The files are from outside: sizes are limited, ids checked, and a line or value that is not what it
+ * should be is refused with its place.                                                          */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "text/tokenizer.h"
+#include "text/vocab_builder.h"
+
+enum { MAX_FILE_BYTES = 64 << 20 };
+
+/* --- pieces of JSON files ------------------------------------------------------------------- */
+
+/* {"token": id, ...} */
+static enum auricle_error read_token_object(struct vocab_builder *b, const struct au_json *object,
+                                            struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    const size_t n = au_json_size(object);
+    if (au_json_type(object) != AU_JSON_OBJECT || n == 0)
+        return au_fail(fault, AURICLE_E_FORMAT,
+                       "expected an object of tokens and their ids, and at least one");
+    for (size_t i = 0; i < n && !error; i++) {
+        const char *key;
+        const struct au_json *id = au_json_member(object, i, &key);
+        error = vocab_builder_gpt2_token(b, au_json_int(id, -1), key, strlen(key), fault);
+    }
+    return error;
+}
+
+/* {"<|en|>": 50259, ...} */
+static enum auricle_error read_added_object(struct vocab_builder *b, const struct au_json *object,
+                                            struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    if (au_json_type(object) != AU_JSON_OBJECT)
+        return au_fail(fault, AURICLE_E_FORMAT, "expected an object of tokens and their ids");
+    for (size_t i = 0; i < au_json_size(object) && !error; i++) {
+        const char *key;
+        const struct au_json *id = au_json_member(object, i, &key);
+        error = vocab_builder_special(b, au_json_int(id, -1), key, strlen(key), fault);
+    }
+    return error;
+}
+
+/* {"50259": {"content": "<|en|>", ...}, ...} */
+static enum auricle_error read_added_decoder(struct vocab_builder *b, const struct au_json *object,
+                                             struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    for (size_t i = 0; i < au_json_size(object) && !error; i++) {
+        const char *key;
+        int64_t id = -1;
+        const struct au_json *token = au_json_member(object, i, &key);
+        const char *content = au_json_string(au_json_get(token, "content"), NULL);
+        if (!content || !au_parse_i64(key, &id))
+            return au_fail(fault, AURICLE_E_FORMAT,
+                           "added_tokens_decoder: \"%.40s\" is not an id with a content", key);
+        error = vocab_builder_special(b, id, content, strlen(content), fault);
+    }
+    return error;
+}
+
+/* [{"id": 50259, "content": "<|en|>", ...}, ...] */
+static enum auricle_error read_added_array(struct vocab_builder *b, const struct au_json *array,
+                                           struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    for (size_t i = 0; i < au_json_size(array) && !error; i++) {
+        const struct au_json *token = au_json_item(array, i);
+        const char *content = au_json_string(au_json_get(token, "content"), NULL);
+        if (!content)
+            return au_fail(fault, AURICLE_E_FORMAT, "added_tokens[%zu] has no content", i);
+        error = vocab_builder_special(b, au_json_int(au_json_get(token, "id"), -1), content,
+                                      strlen(content), fault);
+    }
+    return error;
+}
+
+/* ["left right", ...] or [["left", "right"], ...] */
+static enum auricle_error read_merges_array(struct vocab_builder *b, const struct au_json *array,
+                                            struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    struct au_buf joined;
+    au_buf_init(&joined, MAX_FILE_BYTES);
+    for (size_t i = 0; i < au_json_size(array) && !error; i++) {
+        const struct au_json *item = au_json_item(array, i);
+        const char *left = au_json_string(au_json_item(item, 0), NULL);
+        const char *right = au_json_string(au_json_item(item, 1), NULL);
+        const char *both = au_json_string(item, NULL);
+        au_buf_clear(&joined);
+        if (left && right) {
+            au_buf_puts(&joined, left);
+            au_buf_putc(&joined, ' ');
+            au_buf_puts(&joined, right);
+        } else if (both) {
+            au_buf_puts(&joined, both);
+        } else {
+            error = au_fail(fault, AURICLE_E_FORMAT, "merges[%zu] is not a pair of tokens", i);
+        }
+        if (joined.error)
+            error = au_fail(fault, joined.error, "merges[%zu] does not fit into memory", i);
+        if (!error)
+            error = vocab_builder_merge(b, joined.data, joined.len, fault);
+    }
+    au_buf_deinit(&joined);
+    return error;
+}
+
+/* --- files ---------------------------------------------------------------------------------- */
+
+static enum auricle_error read_tokenizer_json(struct vocab_builder *b, const struct au_json *root,
+                                              struct au_fault *fault)
+{
+    const struct au_json *model = au_json_get(root, "model");
+    const char *type = au_json_string(au_json_get(model, "type"), "BPE");
+    if (!au_str_equal(type, "BPE"))
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "the tokenizer is of the kind \"%.40s\"; Whisper's is \"BPE\"", type);
+    enum auricle_error error = read_token_object(b, au_json_get(model, "vocab"), fault);
+    if (!error)
+        error = read_merges_array(b, au_json_get(model, "merges"), fault);
+    if (!error)
+        error = read_added_array(b, au_json_get(root, "added_tokens"), fault);
+    return error;
+}
+
+/* ["token", ...] in id order */
+static enum auricle_error read_vocabulary_json(struct vocab_builder *b, const struct au_json *root,
+                                               struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    if (au_json_type(root) != AU_JSON_ARRAY || au_json_size(root) == 0)
+        return au_fail(fault, AURICLE_E_FORMAT, "expected a list of tokens in id order");
+    for (size_t i = 0; i < au_json_size(root) && !error; i++) {
+        const char *token = au_json_string(au_json_item(root, i), NULL);
+        if (!token)
+            return au_fail(fault, AURICLE_E_FORMAT, "token %zu is not a string", i);
+        error = vocab_builder_gpt2_token(b, (int64_t)i, token, strlen(token), fault);
+    }
+    return error;
+}
+
+static enum auricle_error read_config_json(struct vocab_builder *b, const struct au_json *root,
+                                           struct au_fault *fault)
+{
+    return read_added_decoder(b, au_json_get(root, "added_tokens_decoder"), fault);
+}
+
+typedef enum auricle_error json_reader(struct vocab_builder *, const struct au_json *,
+                                       struct au_fault *);
+
+/* One line without its end; returns the start of the next. */
+static const char *take_line(const char *at, const char *end, size_t *n)
+{
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    const char *stop = newline ? newline : end;
+    *n = (size_t)(stop - at);
+    if (*n > 0 && at[*n - 1] == '\r')
+        (*n)--;
+    return newline ? newline + 1 : end;
+}
+
+typedef enum auricle_error line_reader(struct vocab_builder *, const char *line, size_t n,
+                                       size_t number, struct au_fault *);
+
+static enum auricle_error read_merge_line(struct vocab_builder *b, const char *line, size_t n,
+                                          size_t number, struct au_fault *fault)
+{
+    if (n == 0 || (number == 1 && line[0] == '#'))
+        return AURICLE_OK; /* "#version: 0.2" */
+    return vocab_builder_merge(b, line, n, fault);
+}
+
+static enum auricle_error read_vocabulary_line(struct vocab_builder *b, const char *line, size_t n,
+                                               size_t number, struct au_fault *fault)
+{
+    return vocab_builder_gpt2_token(b, (int64_t)number - 1, line, n, fault);
+}
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Append the bytes of a base64 text to out; false when it is none. Padding may be any number of
+ * '=': OpenAI's file writes the empty token as a single one.                                    */
+static bool decode_base64(const char *text, size_t n, struct au_buf *out)
+{
+    uint32_t bits = 0;
+    int n_bits = 0;
+    while (n > 0 && text[n - 1] == '=')
+        n--;
+    for (size_t i = 0; i < n; i++) {
+        const int value = base64_value(text[i]);
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        n_bits += 6;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            au_buf_putc(out, (char)(bits >> n_bits & 0xFF));
+        }
+    }
+    return n_bits < 6;
+}
+
+static enum auricle_error read_rank_line(struct vocab_builder *b, const char *line, size_t n,
+                                         size_t number, struct au_fault *fault)
+{
+    char rank_text[24];
+    int64_t rank = -1;
+    if (n == 0)
+        return AURICLE_OK;
+    const char *space = memchr(line, ' ', n);
+    struct au_buf bytes;
+    au_buf_init(&bytes, 0);
+    enum auricle_error error = AURICLE_E_FORMAT;
+    if (space) {
+        const size_t n_rank = n - (size_t)(space + 1 - line);
+        snprintf(rank_text, sizeof rank_text, "%.*s", (int)(n_rank < 23 ? n_rank : 23), space + 1);
+        if (au_parse_i64(rank_text, &rank) && decode_base64(line, (size_t)(space - line), &bytes))
+            error = bytes.error;
+    }
+    if (error)
+        au_fail(fault, error, "line %zu is not a token in base64, a blank and its rank", number);
+    else
+        error = vocab_builder_token(b, rank, bytes.data, bytes.len, fault);
+    au_buf_deinit(&bytes);
+    return error;
+}
+
+static enum auricle_error read_json_file(struct vocab_builder *b, const char *path,
+                                         json_reader *reader, struct au_fault *fault)
+{
+    struct au_json *root;
+    enum auricle_error error = au_json_read(path, MAX_FILE_BYTES, &root, fault);
+    if (error)
+        return error;
+    error = reader(b, root, fault);
+    if (error)
+        au_fault_prefix(fault, path);
+    au_json_free(root);
+    return error;
+}
+
+static enum auricle_error read_text_file(struct vocab_builder *b, const char *path,
+                                         line_reader *reader, struct au_fault *fault)
+{
+    char *text;
+    size_t bytes;
+    enum auricle_error error = au_file_read(path, MAX_FILE_BYTES, &text, &bytes, fault);
+    if (error)
+        return error;
+    const char *at = text;
+    for (size_t number = 1; at < text + bytes && !error; number++) {
+        size_t n;
+        const char *next = take_line(at, text + bytes, &n);
+        error = reader(b, at, n, number, fault);
+        at = next;
+    }
+    if (error)
+        au_fault_prefix(fault, path);
+    au_free(text);
+    return error;
+}
+
+/* --- folders -------------------------------------------------------------------------------- */
+
+/* One file of a folder: JSON when json is set, else lines. *found tells whether it is there. */
+static enum auricle_error read_in_folder(struct vocab_builder *b, const char *folder,
+                                         const char *name, json_reader *json, line_reader *lines,
+                                         bool *found, struct au_fault *fault)
+{
+    char *path = au_path_join(folder, name);
+    if (!path)
+        return au_fail(fault, AURICLE_E_NOMEM, "no memory for a path");
+    enum auricle_error error = AURICLE_OK;
+    *found = au_file_is_regular(path);
+    if (*found)
+        error = json ? read_json_file(b, path, json, fault) : read_text_file(b, path, lines, fault);
+    au_free(path);
+    return error;
+}
+
+/* The files beside vocab.json. */
+static enum auricle_error read_companions(struct vocab_builder *b, const char *folder,
+                                          struct au_fault *fault)
+{
+    bool found = false;
+    enum auricle_error error = read_in_folder(b, folder, "merges.txt", NULL, read_merge_line,
+                                              &found, fault);
+    if (error)
+        return error;
+    error = read_in_folder(b, folder, "added_tokens.json", read_added_object, NULL, &found, fault);
+    if (!error && !found)
+        error = read_in_folder(b, folder, "tokenizer_config.json", read_config_json, NULL, &found,
+                               fault);
+    return error;
+}
+
+static enum auricle_error read_folder(struct vocab_builder *b, const char *folder,
+                                      struct au_fault *fault)
+{
+    bool found = false;
+    enum auricle_error error = read_in_folder(b, folder, "tokenizer.json", read_tokenizer_json,
+                                              NULL, &found, fault);
+    if (error || found)
+        return error;
+    error = read_in_folder(b, folder, "vocab.json", read_token_object, NULL, &found, fault);
+    if (error)
+        return error;
+    if (found)
+        return read_companions(b, folder, fault);
+    error = read_in_folder(b, folder, "vocabulary.json", read_vocabulary_json, NULL, &found, fault);
+    if (error || found)
+        return error;
+    error = read_in_folder(b, folder, "vocabulary.txt", NULL, read_vocabulary_line, &found, fault);
+    if (error || found)
+        return error;
+    return au_fail(fault, AURICLE_E_NOT_FOUND,
+                   "%s: no vocabulary; expected tokenizer.json, vocab.json, vocabulary.json or "
+                   "vocabulary.txt",
+                   folder);
+}
+
+enum auricle_error text_tokenizer_from_folder(const char *folder, size_t n_model_vocab,
+                                              struct text_tokenizer **out, struct au_fault *fault)
+{
+    struct vocab_builder builder;
+    vocab_builder_init(&builder);
+    enum auricle_error error = read_folder(&builder, folder, fault);
+    if (!error) {
+        error = vocab_builder_finish(&builder, n_model_vocab, out, fault);
+        if (error)
+            au_fault_prefix(fault, folder);
+    }
+    vocab_builder_deinit(&builder);
+    return error;
+}
+
+enum auricle_error text_tokenizer_from_tiktoken(const char *path, size_t n_model_vocab,
+                                                struct text_tokenizer **out, struct au_fault *fault)
+{
+    struct vocab_builder builder;
+    vocab_builder_init(&builder);
+    enum auricle_error error = read_text_file(&builder, path, read_rank_line, fault);
+    if (!error) {
+        error = vocab_builder_finish(&builder, n_model_vocab, out, fault);
+        if (error)
+            au_fault_prefix(fault, path);
+    }
+    vocab_builder_deinit(&builder);
+    return error;
+}
