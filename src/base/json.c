@@ -181,6 +181,19 @@ static bool depth_is_sane(const char *text, size_t bytes)
     return true;
 }
 
+/* jansson's scanner reports some failed allocations as syntax errors and passes over others, which
+ * cuts the text of a token. The parse on this thread therefore remembers whether memory was refused:
+ * then it is NOMEM, whatever jansson says.                                                      */
+static _Thread_local bool memory_was_refused;
+
+static void *allocate_for_jansson(size_t bytes)
+{
+    void *block = au_alloc(bytes);
+    if (!block)
+        memory_was_refused = true;
+    return block;
+}
+
 /* Route jansson through base/mem, unless a host program has routed it elsewhere already. The blocks
  * are malloc's in both cases, so the change is safe at any time.                                 */
 static void route_jansson(void)
@@ -189,13 +202,13 @@ static void route_jansson(void)
     json_free_t release;
     json_get_alloc_funcs(&allocate, &release);
     if (allocate == malloc && release == free)
-        json_set_alloc_funcs(au_alloc, au_free);
+        json_set_alloc_funcs(allocate_for_jansson, au_free);
 }
 
 static enum auricle_error parse_failure(const json_error_t *error, const char *what,
                                         struct au_fault *fault)
 {
-    if (json_error_code(error) == json_error_out_of_memory)
+    if (memory_was_refused || json_error_code(error) == json_error_out_of_memory)
         return au_fail(fault, AURICLE_E_NOMEM, "%s: no memory to parse it", what);
     return au_fail(fault, AURICLE_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what,
                    error->line, error->column, error->text);
@@ -210,9 +223,12 @@ enum auricle_error au_json_parse(const char *text, size_t bytes, const char *wha
         return au_fail(fault, AURICLE_E_LIMIT, "%s: JSON nested deeper than %d levels", what,
                        MAX_DEPTH);
     json_error_t error = {0};
+    memory_was_refused = false;
     json_t *tree = json_loadb(text, bytes, JSON_DECODE_ANY, &error);
-    if (!tree)
+    if (!tree || memory_was_refused) {
+        json_decref(tree);
         return parse_failure(&error, what, fault);
+    }
 
     struct extent need = {0}, used = {0};
     count_value(tree, &need);
