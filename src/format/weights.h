@@ -56,6 +56,11 @@ struct format_weights; /* opaque */
 AURICLE_MUST_CHECK enum auricle_error format_weights_open(const char *path,
                                                           struct format_weights **out,
                                                           struct au_fault *fault);
+/* The same over bytes in memory, which must outlive the result; `name` stands for the path. */
+AURICLE_MUST_CHECK enum auricle_error format_weights_open_bytes(const char *name,
+                                                                const uint8_t *data, size_t bytes,
+                                                                struct format_weights **out,
+                                                                struct au_fault *fault);
 void format_weights_close(struct format_weights *weights);
 
 enum format_kind format_weights_kind(const struct format_weights *weights);
