@@ -1,0 +1,90 @@
+/* The tables of kernels: what runs at which level. A level lists what it has of its own and takes
+ * the rest from the level below it, so no entry is ever NULL.                                    */
+#include "kern/cpu.h"
+#include "kern/fft.h"
+#include "kern/levels.h"
+#include "kern/pack.h"
+
+/* All levels read the same layouts (pack.h); only preparing and running differ. */
+#define GEMM_F32(level)                                                         \
+    {                                                                           \
+        .id = "f32-p16-1", .type = KERN_F32, .tile_m = 6, .tile_n = KERN_PANEL, \
+        .packed_bytes = kern_pack_f32_bytes, .pack = kern_pack_f32,             \
+        .prepared_bytes = kern_prep_f32_bytes, .prepare = kern_prep_f32,        \
+        .run = kern_gemm_f32_##level,                                           \
+    }
+#define GEMM_BF16(prep_level, level)                                                          \
+    {                                                                                         \
+        .id = "bf16-p16x32-1", .type = KERN_BF16, .tile_m = KERN_PANEL, .tile_n = KERN_PANEL, \
+        .packed_bytes = kern_pack_bf16_bytes, .pack = kern_pack_bf16,                         \
+        .prepared_bytes = kern_prep_bf16_bytes, .prepare = kern_prep_bf16_##prep_level,       \
+        .run = kern_gemm_bf16_##level,                                                        \
+    }
+#define GEMM_INT8(prep_level, level)                                                          \
+    {                                                                                         \
+        .id = "int8-p16x64-1", .type = KERN_INT8, .tile_m = KERN_PANEL, .tile_n = KERN_PANEL, \
+        .packed_bytes = kern_pack_int8_bytes, .pack = kern_pack_int8,                         \
+        .prepared_bytes = kern_prep_int8_bytes, .prepare = kern_prep_int8_##prep_level,       \
+        .run = kern_gemm_int8_##level,                                                        \
+    }
+
+/* Attention, row statistics and elementwise kernels of one level. */
+#define ROW_KERNELS(level)                                                                     \
+    .attn_scratch_bytes = kern_attn_scratch_bytes_##level, .attn = kern_attn_##level,          \
+    .attn_row = kern_attn_row_##level, .layer_norm = kern_layer_norm_##level,                  \
+    .gelu = kern_gelu_##level, .add = kern_add_##level, .softmax = kern_softmax_##level,       \
+    .log_sum_exp = kern_log_sum_exp_##level, .max = kern_max_##level, .dot = kern_dot_##level, \
+    .conv3_rows = kern_conv3_rows, .power_spectrum = kern_power_spectrum_##level
+
+static const struct kern_gemm f32_generic = GEMM_F32(generic);
+static const struct kern_gemm bf16_generic = GEMM_BF16(generic, generic);
+static const struct kern_gemm int8_generic = GEMM_INT8(generic, generic);
+
+static const struct kern_ops generic = {
+    .level = KERN_GENERIC,
+    .gemm = {[KERN_F32] = &f32_generic, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    ROW_KERNELS(generic),
+};
+
+#if defined(__x86_64__)
+static const struct kern_gemm f32_avx2 = GEMM_F32(avx2);
+static const struct kern_gemm f32_avx512vnni = GEMM_F32(avx512vnni);
+
+static const struct kern_ops avx2 = {
+    .level = KERN_AVX2,
+    .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    ROW_KERNELS(avx2),
+};
+
+static const struct kern_ops avx512vnni = {
+    .level = KERN_AVX512VNNI,
+    .gemm =
+        {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    ROW_KERNELS(avx512vnni),
+};
+
+static const struct kern_ops amx = {
+    .level = KERN_AMX,
+    .gemm =
+        {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    ROW_KERNELS(avx512vnni),
+};
+#endif
+
+static const struct kern_ops *const tables[KERN_N_LEVELS] = {
+    [KERN_GENERIC] = &generic,
+#if defined(__x86_64__)
+    [KERN_AVX2] = &avx2,
+    [KERN_AVX512VNNI] = &avx512vnni,
+    [KERN_AMX] = &amx,
+#endif
+};
+
+const struct kern_ops *kern_select(enum kern_level limit)
+{
+    const int last = (unsigned)limit < KERN_N_LEVELS ? (int)limit : KERN_N_LEVELS - 1;
+    for (int level = last; level > KERN_GENERIC; level--)
+        if (tables[level] && kern_level_usable((enum kern_level)level))
+            return tables[level];
+    return &generic;
+}

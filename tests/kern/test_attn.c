@@ -1,0 +1,180 @@
+/* Attention: every level and odd size against a double reference, exact under splits. */
+#include "util.h"
+
+#include <float.h>
+#include <math.h>
+
+static const size_t sizes_t[] = {1, 2, 15, 63, 64, 65, 130};
+static const size_t sizes_d[] = {8, 16, 24, 64, 80, 128};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct fixture {
+    size_t t, d, stride;
+    struct guarded g[5];
+    float *q, *k, *v, *out;
+    struct kern_attn_job job;
+};
+
+static void fixture_create(struct fixture *f, const struct kern_ops *ops, size_t t, size_t d)
+{
+    *f = (struct fixture){.t = t, .d = d, .stride = d + 5};
+    const size_t bytes = ((t - 1) * f->stride + d) * sizeof(float);
+    f->q = guarded_create(&f->g[0], bytes, 4);
+    f->k = guarded_create(&f->g[1], bytes, 4);
+    f->v = guarded_create(&f->g[2], bytes, 4);
+    f->out = guarded_create(&f->g[3], bytes, 4);
+    random_fill(f->q, bytes / sizeof(float), 1 + t);
+    random_fill(f->k, bytes / sizeof(float), 2 + d);
+    random_fill(f->v, bytes / sizeof(float), 3);
+    memset(f->out, 0, bytes);
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        f->q[i] *= 8.0f; /* scores far apart, so that the running maximum matters */
+    f->job = (struct kern_attn_job){.q = f->q,
+                                    .k = f->k,
+                                    .v = f->v,
+                                    .out = f->out,
+                                    .q_stride = f->stride,
+                                    .kv_stride = f->stride,
+                                    .out_stride = f->stride,
+                                    .n_keys = t,
+                                    .d = d,
+                                    .scale = 0.7f};
+    f->job.scratch = guarded_create(&f->g[4], ops->attn_scratch_bytes(t, d), 0);
+}
+
+static void fixture_destroy(struct fixture *f)
+{
+    for (size_t i = 0; i < COUNT(f->g); i++)
+        guarded_destroy(&f->g[i]);
+}
+
+/* softmax(q k^T * scale) v for one row in double; cells may be NULL. */
+static void reference(const struct fixture *f, size_t row, const int32_t *cells, double *out)
+{
+    double score[256], largest = -INFINITY, sum = 0.0;
+    for (size_t i = 0; i < f->t; i++) {
+        const float *key = f->k + (cells ? (size_t)cells[i] : i) * f->stride;
+        score[i] = 0.0;
+        for (size_t c = 0; c < f->d; c++)
+            score[i] += (double)f->q[row * f->stride + c] * (double)key[c];
+        score[i] *= (double)f->job.scale;
+        largest = fmax(largest, score[i]);
+    }
+    for (size_t c = 0; c < f->d; c++)
+        out[c] = 0.0;
+    for (size_t i = 0; i < f->t; i++)
+        sum += exp(score[i] - largest);
+    for (size_t i = 0; i < f->t; i++) {
+        const float *v = f->v + (cells ? (size_t)cells[i] : i) * f->stride;
+        for (size_t c = 0; c < f->d; c++)
+            out[c] += exp(score[i] - largest) / sum * (double)v[c];
+    }
+}
+
+/* |values| <= 1, so an error e in a score moves the output by at most 2 e. */
+static double bound(const struct fixture *f)
+{
+    const double score_error = 8.0 * 0.7 * (double)(f->d + 4) * (double)FLT_EPSILON;
+    return 2.0 * score_error + (double)(f->t + 16) * (double)FLT_EPSILON;
+}
+
+static void every_size(void (*check)(const struct kern_ops *, size_t, size_t))
+{
+    const struct kern_ops *level[KERN_N_LEVELS];
+    const size_t n_levels = usable_levels(level);
+    for (size_t l = 0; l < n_levels; l++)
+        for (size_t i = 0; i < COUNT(sizes_t); i++)
+            for (size_t j = 0; j < COUNT(sizes_d); j++)
+                check(level[l], sizes_t[i], sizes_d[j]);
+}
+
+static void check_full(const struct kern_ops *ops, size_t t, size_t d)
+{
+    struct fixture f;
+    double wanted[128];
+    fixture_create(&f, ops, t, d);
+    ops->attn(&f.job, 0, t);
+    for (size_t row = 0; row < t; row++) {
+        reference(&f, row, NULL, wanted);
+        for (size_t c = 0; c < d; c++)
+            assert_near((double)f.out[row * f.stride + c], wanted[c], bound(&f));
+    }
+    fixture_destroy(&f);
+}
+
+static void attention_matches_double_reference(void **state)
+{
+    (void)state;
+    every_size(check_full);
+}
+
+static void check_split(const struct kern_ops *ops, size_t t, size_t d)
+{
+    struct fixture whole, split;
+    fixture_create(&whole, ops, t, d);
+    fixture_create(&split, ops, t, d);
+    ops->attn(&whole.job, 0, t);
+    for (size_t t0 = 0; t0 < t; t0 += 5)
+        ops->attn(&split.job, t0, t0 + 5 < t ? t0 + 5 : t);
+    for (size_t row = 0; row < t; row++)
+        assert_same_bits(whole.out + row * whole.stride, split.out + row * split.stride, d);
+    fixture_destroy(&whole);
+    fixture_destroy(&split);
+}
+
+static void splits_do_not_change_bits(void **state)
+{
+    (void)state;
+    every_size(check_split);
+}
+
+static void check_row(const struct kern_ops *ops, size_t t, size_t d)
+{
+    struct fixture f;
+    struct guarded g;
+    double wanted[128];
+    int32_t cells[256];
+    fixture_create(&f, ops, t, d);
+    float *scores = guarded_create(&g, t * sizeof(float), 4);
+    for (size_t i = 0; i < t; i++)
+        cells[i] = (int32_t)(t - 1 - i);
+    for (int with_cells = 0; with_cells < 2; with_cells++) {
+        struct kern_attn_row_job job = {.q = f.q,
+                                        .k = f.k,
+                                        .v = f.v,
+                                        .cells = with_cells ? cells : NULL,
+                                        .scores = scores,
+                                        .out = f.out,
+                                        .kv_stride = f.stride,
+                                        .n_keys = t,
+                                        .d = d,
+                                        .scale = f.job.scale};
+        ops->attn_row(&job);
+        reference(&f, 0, job.cells, wanted);
+        double sum = 0.0;
+        for (size_t i = 0; i < t; i++)
+            sum += (double)scores[i];
+        assert_near(sum, 1.0, (double)(t + 8) * (double)FLT_EPSILON);
+        for (size_t c = 0; c < d; c++)
+            assert_near((double)f.out[c], wanted[c], bound(&f));
+    }
+    guarded_destroy(&g);
+    fixture_destroy(&f);
+}
+
+static void one_row_over_cells_matches_double_reference(void **state)
+{
+    (void)state;
+    every_size(check_row);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_matches_double_reference),
+        cmocka_unit_test(splits_do_not_change_bits),
+        cmocka_unit_test(one_row_over_cells_matches_double_reference),
+    };
+    return cmocka_run_group_tests_name("kern attention", tests, NULL, NULL);
+}
