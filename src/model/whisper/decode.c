@@ -1,0 +1,327 @@
+/* The text decoder: one step of any number of hypotheses, each with any number of new tokens.
+ *
+ * All new tokens of all rows form one matrix [N, D], so a step of 5 beams of 8 sessions reads the
+ * weights once. Attention is per token and head: a token attends to its own hypothesis' cells up to
+ * its own position, and to the audio of its own window. Nothing else crosses rows, and the products
+ * give a row the same bits in any batch, so prefilling four tokens at once equals four steps, bit
+ * for bit.
+ *
+ * Self-attention keys and values live in cells that hypotheses share by number: reordering beams
+ * moves integers, never keys.
+ *
+ * Thread: one call at a time per workspace and pool. Allocates: never; buffers come from the
+ * workspace, and planning takes the same ones.                                                   */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "model/whisper/parts.h"
+
+/* Attention smaller than this many multiply-adds runs on the caller: waking workers costs more. */
+#define INLINE_MACS 100000
+
+/* One new token: which row it belongs to and its index among that row's new tokens. */
+struct place {
+    const struct whisper_row *row;
+    int index;
+};
+
+struct decoding {
+    const struct whisper_model *model;
+    struct au_pool *pool;
+    int n_threads;
+    struct whisper_cells *cells;
+    const struct whisper_row *rows;
+    size_t n_rows;
+    size_t n, n_logits; /* tokens, logit rows */
+    size_t d, head_width, n_heads;
+
+    struct place *places; /* [n] */
+    float *x;             /* [n, d] residual stream */
+    float *normed;        /* [n, d] normed rows, then the heads' outputs */
+    float *wide;          /* [n, max(3d, F)] queries (keys, values), then the perceptron's inside */
+    float *picked;        /* [n_logits, d] final rows whose logits are wanted */
+    float *logits;        /* [n_logits, V] when the rows' own are not one matrix */
+    float *scores;        /* [n_threads][n_scores] */
+    size_t n_scores;
+    void *scratch; /* products */
+};
+
+static size_t product_scratch(const struct whisper_model *model, size_t n, size_t n_logits)
+{
+    size_t bytes = tensor_linear_scratch_bytes(&model->output, n_logits);
+    for (int i = 0; i < model->dims.n_text_layer; i++) {
+        const struct whisper_block *block = &model->decoder[i];
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->qkv, n));
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->attn_out, n));
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->cross_q, n));
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->cross_out, n));
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->mlp_in, n));
+        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->mlp_out, n));
+    }
+    return bytes;
+}
+
+/* Fill in the sizes and take every buffer; the same calls plan and run. */
+static void take_buffers(struct decoding *dec, struct tensor_workspace *ws)
+{
+    const struct whisper_dims *dims = &dec->model->dims;
+    size_t hidden = whisper_hidden_width(dec->model->decoder, dims->n_text_layer);
+
+    dec->d = (size_t)dims->n_text_state;
+    dec->n_heads = (size_t)dims->n_text_head;
+    dec->head_width = dec->d / dec->n_heads;
+    dec->n_scores = au_round_up(whisper_larger((size_t)dims->n_audio_ctx, (size_t)dims->n_text_ctx),
+                                AU_ALIGN / sizeof(float));
+    dec->places = tensor_take(ws, dec->n, sizeof *dec->places);
+    dec->x = tensor_take(ws, dec->n * dec->d, sizeof(float));
+    dec->normed = tensor_take(ws, dec->n * dec->d, sizeof(float));
+    dec->wide = tensor_take(ws, dec->n * whisper_larger(3 * dec->d, hidden), sizeof(float));
+    dec->picked = tensor_take(ws, dec->n_logits * dec->d, sizeof(float));
+    dec->logits = tensor_take(ws, dec->n_logits * (size_t)dims->n_vocab, sizeof(float));
+    dec->scores = tensor_take(ws, (size_t)dec->n_threads * dec->n_scores, sizeof(float));
+    dec->scratch = tensor_take(ws, product_scratch(dec->model, dec->n, dec->n_logits), 1);
+}
+
+/* ---- Embedding ---------------------------------------------------------------------------------- */
+
+static void embed(struct decoding *dec)
+{
+    const struct whisper_model *model = dec->model;
+    size_t t = 0;
+
+    for (size_t r = 0; r < dec->n_rows; r++) {
+        const struct whisper_row *row = &dec->rows[r];
+        assert(row->n_tokens >= 1 && row->n_past >= 0);
+        assert(row->n_past + row->n_tokens <= model->dims.n_text_ctx);
+        for (int i = 0; i < row->n_tokens; i++, t++) {
+            size_t token = (size_t)row->tokens[i];
+            size_t position = (size_t)(row->n_past + i);
+            float *x = dec->x + t * dec->d;
+            assert(row->tokens[i] >= 0 && row->tokens[i] < model->dims.n_vocab);
+            dec->places[t] = (struct place){row, i};
+            format_read_f32_range(&model->embedding, token * dec->d, dec->d, x);
+            model->ops->add(x, x, model->text_positions + position * dec->d, dec->d);
+        }
+    }
+}
+
+/* ---- Attention ---------------------------------------------------------------------------------- */
+
+struct attention_call {
+    struct decoding *dec;
+    int layer;
+};
+
+/* Tasks are head-major: neighbours in time share a head, so beams of one window find its keys in
+ * cache. task = head * n + token.                                                                */
+static void run_heads(struct decoding *dec, int layer, size_t keys, au_pool_task *task)
+{
+    struct attention_call call = {dec, layer};
+    size_t tasks = dec->n * dec->n_heads;
+    size_t macs = tasks * keys * dec->head_width * 2;
+    au_pool_run(macs > INLINE_MACS ? dec->pool : NULL, tasks, task, &call);
+}
+
+static void self_task(void *context, size_t task, int worker)
+{
+    const struct attention_call *call = context;
+    struct decoding *dec = call->dec;
+    size_t token = task % dec->n, column = task / dec->n * dec->head_width;
+    const struct place *place = &dec->places[token];
+    const float *kv = dec->cells->kv + (size_t)call->layer * dec->cells->layer_floats;
+    struct kern_attn_row_job job = {
+        .q = dec->wide + token * 3 * dec->d + column,
+        .k = kv + column,
+        .v = kv + dec->d + column,
+        .cells = place->row->cells,
+        .scores = dec->scores + (size_t)worker * dec->n_scores,
+        .out = dec->normed + token * dec->d + column,
+        .kv_stride = 2 * dec->d,
+        .n_keys = (size_t)(place->row->n_past + place->index + 1),
+        .d = dec->head_width,
+        .scale = 1.0F / sqrtf((float)dec->head_width),
+    };
+    dec->model->ops->attn_row(&job);
+}
+
+static void self_attention(struct decoding *dec, int layer)
+{
+    const struct whisper_block *block = &dec->model->decoder[layer];
+    float *kv = dec->cells->kv + (size_t)layer * dec->cells->layer_floats;
+    size_t d = dec->d, keys = 0;
+
+    whisper_norm_rows(dec->model, dec->pool, &block->attn_ln, dec->x, dec->n, dec->normed);
+    tensor_linear_run(&block->qkv, dec->pool, dec->normed, d, dec->n, dec->wide, 3 * d, NULL,
+                      KERN_ACT_NONE, dec->scratch);
+    for (size_t t = 0; t < dec->n; t++) {
+        const struct place *place = &dec->places[t];
+        size_t position = (size_t)(place->row->n_past + place->index);
+        size_t cell = (size_t)place->row->cells[position];
+        assert(cell < dec->cells->n_cells);
+        memcpy(kv + cell * 2 * d, dec->wide + t * 3 * d + d, 2 * d * sizeof(float));
+        keys = whisper_larger(keys, position + 1);
+    }
+    run_heads(dec, layer, keys, self_task);
+    tensor_linear_run(&block->attn_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
+                      KERN_ACT_NONE, dec->scratch);
+}
+
+/* Scores before softmax: word alignment normalises over the frames that hold sound only. */
+static void raw_scores(const struct decoding *dec, const struct kern_attn_row_job *job, float *out)
+{
+    for (size_t i = 0; i < job->n_keys; i++)
+        out[i] = dec->model->ops->dot(job->q, job->k + i * job->kv_stride, job->d) * job->scale;
+}
+
+static void cross_task(void *context, size_t task, int worker)
+{
+    const struct attention_call *call = context;
+    struct decoding *dec = call->dec;
+    const struct whisper_model *model = dec->model;
+    size_t token = task % dec->n, head = task / dec->n;
+    size_t column = head * dec->head_width;
+    const struct place *place = &dec->places[token];
+    const struct whisper_row *row = place->row;
+    const float *kv = row->window->kv + (size_t)call->layer * row->window->layer_floats;
+    struct kern_attn_row_job job = {
+        .q = dec->wide + token * dec->d + column,
+        .k = kv + column,
+        .v = kv + dec->d + column,
+        .scores = dec->scores + (size_t)worker * dec->n_scores,
+        .out = dec->normed + token * dec->d + column,
+        .kv_stride = 2 * dec->d,
+        .n_keys = (size_t)model->dims.n_audio_ctx,
+        .d = dec->head_width,
+        .scale = 1.0F / sqrtf((float)dec->head_width),
+    };
+    model->ops->attn_row(&job);
+
+    if (!row->cross_weights)
+        return;
+    for (size_t i = 0; i < model->n_heads; i++) {
+        if (model->heads[i].layer == call->layer && (size_t)model->heads[i].head == head)
+            raw_scores(dec, &job,
+                       row->cross_weights +
+                           (i * (size_t)row->n_tokens + (size_t)place->index) * job.n_keys);
+    }
+}
+
+static void cross_attention(struct decoding *dec, int layer)
+{
+    const struct whisper_block *block = &dec->model->decoder[layer];
+    size_t d = dec->d;
+
+    whisper_norm_rows(dec->model, dec->pool, &block->cross_ln, dec->x, dec->n, dec->normed);
+    tensor_linear_run(&block->cross_q, dec->pool, dec->normed, d, dec->n, dec->wide, d, NULL,
+                      KERN_ACT_NONE, dec->scratch);
+    run_heads(dec, layer, (size_t)dec->model->dims.n_audio_ctx, cross_task);
+    tensor_linear_run(&block->cross_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
+                      KERN_ACT_NONE, dec->scratch);
+}
+
+/* ---- Logits ------------------------------------------------------------------------------------- */
+
+/* The rows' own buffers when they follow each other as one matrix, else NULL. */
+static float *adjacent_logits(const struct decoding *dec)
+{
+    size_t vocab = (size_t)dec->model->dims.n_vocab, done = 0;
+    float *first = NULL;
+
+    for (size_t r = 0; r < dec->n_rows; r++) {
+        const struct whisper_row *row = &dec->rows[r];
+        if (row->n_logits == 0)
+            continue;
+        if (!first)
+            first = row->logits;
+        else if (row->logits != first + done * vocab)
+            return NULL;
+        done += (size_t)row->n_logits;
+    }
+    return first;
+}
+
+static void project(struct decoding *dec, const struct whisper_trace *trace)
+{
+    const struct whisper_model *model = dec->model;
+    size_t vocab = (size_t)model->dims.n_vocab, d = dec->d, t = 0, done = 0;
+
+    for (size_t r = 0; r < dec->n_rows; r++) {
+        size_t tokens = (size_t)dec->rows[r].n_tokens, wanted = (size_t)dec->rows[r].n_logits;
+        assert(wanted <= tokens);
+        whisper_norm_rows(model, NULL, &model->decoder_ln, dec->x + (t + tokens - wanted) * d,
+                          wanted, dec->picked + done * d);
+        t += tokens;
+        done += wanted;
+    }
+    if (trace)
+        trace->stage(trace->context, "ln", 0, dec->picked, done, d);
+    if (done == 0)
+        return;
+
+    float *direct = adjacent_logits(dec);
+    float *out = direct ? direct : dec->logits;
+    tensor_linear_run(&model->output, dec->pool, dec->picked, d, done, out, vocab, NULL,
+                      KERN_ACT_NONE, dec->scratch);
+    for (size_t r = 0; !direct && r < dec->n_rows; r++) {
+        size_t floats = (size_t)dec->rows[r].n_logits * vocab;
+        if (floats > 0)
+            memcpy(dec->rows[r].logits, out, floats * sizeof(float));
+        out += floats;
+    }
+}
+
+/* ---- The step ----------------------------------------------------------------------------------- */
+
+void whisper_decode_traced(const struct whisper_model *model, struct au_pool *pool,
+                           struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                           const struct whisper_row *rows, const struct whisper_trace *trace)
+{
+    size_t mark = tensor_mark(ws);
+    struct decoding dec = {
+        .model = model,
+        .pool = pool,
+        .n_threads = au_pool_threads(pool),
+        .cells = cells,
+        .rows = rows,
+        .n_rows = n_rows,
+    };
+    for (size_t r = 0; r < n_rows; r++) {
+        dec.n += (size_t)rows[r].n_tokens;
+        dec.n_logits += (size_t)rows[r].n_logits;
+    }
+    take_buffers(&dec, ws);
+    embed(&dec);
+    for (int i = 0; i < model->dims.n_text_layer; i++) {
+        self_attention(&dec, i);
+        cross_attention(&dec, i);
+        whisper_mlp_rows(model, pool, &model->decoder[i], dec.n, dec.x, dec.normed, dec.wide,
+                         dec.scratch);
+        if (trace)
+            trace->stage(trace->context, "block", i, dec.x, dec.n, dec.d);
+    }
+    project(&dec, trace);
+    tensor_release(ws, mark);
+}
+
+void whisper_decode(const struct whisper_model *model, struct au_pool *pool,
+                    struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                    const struct whisper_row *rows)
+{
+    whisper_decode_traced(model, pool, ws, cells, n_rows, rows, NULL);
+}
+
+size_t whisper_plan_decode(const struct whisper_model *model, int n_threads, size_t n_tokens,
+                           size_t n_logits)
+{
+    struct tensor_workspace ws;
+    struct decoding dec = {
+        .model = model,
+        .n_threads = n_threads,
+        .n = n_tokens,
+        .n_logits = n_logits,
+    };
+    tensor_workspace_plan(&ws);
+    take_buffers(&dec, &ws);
+    return ws.peak;
+}

@@ -1,0 +1,685 @@
+/* Whisper on made-up weights: named sizes, independence of batch, split and threads (exact bits),
+ * every tensor naming, refusals in sentences, running out of memory.                             */
+#include <math.h>
+
+#include "model/whisper/parts.h"
+#include "support/support.h"
+
+static const struct whisper_dims small_dims = {
+    .n_mels = 8,
+    .n_audio_ctx = 20,
+    .n_audio_state = 32,
+    .n_audio_head = 2,
+    .n_audio_layer = 2,
+    .n_vocab = 61,
+    .n_text_ctx = 16,
+    .n_text_state = 32,
+    .n_text_head = 2,
+    .n_text_layer = 2,
+};
+
+/* ---- Sizes -------------------------------------------------------------------------------------- */
+
+static void named_sizes_are_known(void **state)
+{
+    struct whisper_dims dims;
+    (void)state;
+
+    assert_true(whisper_dims_named("tiny.en", &dims));
+    assert_int_equal(dims.n_vocab, 51864);
+    assert_true(whisper_dims_named("Large-V3", &dims));
+    assert_int_equal(dims.n_mels, 128);
+    assert_int_equal(dims.n_text_layer, 32);
+    assert_true(whisper_dims_named("turbo", &dims));
+    assert_int_equal(dims.n_text_layer, 4);
+    assert_int_equal(dims.n_audio_layer, 32);
+    assert_true(whisper_dims_named("distil-large-v3.5", &dims));
+    assert_int_equal(dims.n_text_layer, 2);
+    assert_false(whisper_dims_named("huge", &dims));
+    assert_false(whisper_dims_named("", &dims));
+}
+
+static void alignment_heads_are_published_or_the_upper_half(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t n;
+        struct whisper_head first, last;
+    } cases[] = {
+        {"tiny", 6, {2, 2}, {3, 5}},
+        {"medium.en", 18, {11, 4}, {21, 12}},
+        {"large-v2", 23, {10, 12}, {27, 15}},
+        {"turbo", 6, {2, 4}, {3, 14}},
+        {"distil-large-v3", 20, {1, 0}, {1, 19}},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct whisper_dims dims;
+        struct whisper_head heads[64];
+        assert_true(whisper_dims_named(cases[i].name, &dims));
+        size_t n = whisper_heads_published(&dims, heads, 64);
+        assert_int_equal(n, cases[i].n);
+        assert_memory_equal(&heads[0], &cases[i].first, sizeof heads[0]);
+        assert_memory_equal(&heads[n - 1], &cases[i].last, sizeof heads[0]);
+    }
+}
+
+static void impossible_dimensions_are_refused(void **state)
+{
+    static const struct {
+        size_t offset;
+        int value;
+        const char *word;
+    } cases[] = {
+        {offsetof(struct whisper_dims, n_mels), 0, "n_mels"},
+        {offsetof(struct whisper_dims, n_vocab), -1, "n_vocab"},
+        {offsetof(struct whisper_dims, n_audio_layer), 1 << 30, "n_audio_layer"},
+        {offsetof(struct whisper_dims, n_text_head), 5, "multiple"},
+        {offsetof(struct whisper_dims, n_audio_head), 8, "4 wide"},
+        {offsetof(struct whisper_dims, n_text_state), 64, "wide"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct whisper_dims dims = small_dims;
+        struct au_fault fault = {0};
+        memcpy((char *)&dims + cases[i].offset, &cases[i].value, sizeof(int));
+        assert_int_not_equal(whisper_dims_check(&dims, "made up", &fault), AURICLE_OK);
+        assert_non_null(strstr(fault.text, cases[i].word));
+        assert_non_null(strstr(fault.text, "made up"));
+    }
+}
+
+/* ---- A model with everything it needs ----------------------------------------------------------- */
+
+#define MAX_WINDOWS 3
+#define MAX_TOKENS  32
+
+struct rig {
+    struct au_pool *pool;
+    struct whisper_model *model;
+    struct whisper_window *windows[MAX_WINDOWS];
+    struct whisper_cells *cells;
+    struct tensor_workspace ws;
+    float *mels[MAX_WINDOWS];
+};
+
+static void rig_open(struct rig *rig, enum kern_type type, int threads)
+{
+    struct au_test_random random = {7};
+
+    memset(rig, 0, sizeof *rig);
+    au_test_ok(au_pool_create(threads, &rig->pool), NULL);
+    au_test_ok(whisper_model_random(&small_dims, 42, kern_select(KERN_N_LEVELS), type, rig->pool,
+                                    &rig->model),
+               NULL);
+    for (size_t i = 0; i < MAX_WINDOWS; i++) {
+        au_test_ok(whisper_window_create(rig->model, &rig->windows[i]), NULL);
+        rig->mels[i] = au_alloc_array((size_t)2 * 20 * 8, sizeof(float));
+        au_test_random_fill(&random, rig->mels[i], (size_t)2 * 20 * 8);
+    }
+    au_test_ok(whisper_cells_create(rig->model, 64, &rig->cells), NULL);
+    size_t encode = whisper_plan_encode(rig->model, threads, MAX_WINDOWS);
+    size_t decode = whisper_plan_decode(rig->model, threads, MAX_TOKENS, MAX_TOKENS);
+    au_test_ok(tensor_workspace_create(&rig->ws, encode > decode ? encode : decode), NULL);
+}
+
+static void rig_encode(struct rig *rig, size_t n)
+{
+    const float *mels[MAX_WINDOWS] = {rig->mels[0], rig->mels[1], rig->mels[2]};
+    whisper_encode(rig->model, rig->pool, &rig->ws, n, mels, rig->windows, NULL);
+}
+
+static void rig_close(struct rig *rig)
+{
+    tensor_workspace_deinit(&rig->ws);
+    whisper_cells_destroy(rig->cells);
+    for (size_t i = 0; i < MAX_WINDOWS; i++) {
+        whisper_window_destroy(rig->windows[i]);
+        au_free(rig->mels[i]);
+    }
+    whisper_model_destroy(rig->model);
+    au_pool_destroy(rig->pool);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(x[i] > -1e30F && x[i] < 1e30F))
+            return false;
+    return true;
+}
+
+/* ---- Independence of batch, split and threads --------------------------------------------------- */
+
+enum { VOCAB = 61, STEPS = 6 };
+
+/* Tokens of three hypotheses and their cells, disjoint. */
+static const int32_t tokens[3][STEPS] = {
+    {1, 60, 3, 17, 5, 2}, {0, 22, 22, 41, 9, 33}, {50, 51, 52, 53, 54, 55}};
+static const int32_t cells[3][STEPS] = {
+    {0, 3, 6, 9, 12, 15}, {17, 14, 11, 8, 5, 2}, {20, 40, 30, 63, 62, 61}};
+
+static struct whisper_row make_row(const struct rig *rig, size_t which, int past, int n,
+                                   float *logits)
+{
+    return (struct whisper_row){
+        .window = rig->windows[which],
+        .tokens = tokens[which] + past,
+        .cells = cells[which],
+        .n_tokens = n,
+        .n_past = past,
+        .n_logits = n,
+        .logits = logits,
+    };
+}
+
+/* Logits of all three hypotheses, each alone and one token at a time. */
+static void decode_singly(struct rig *rig, float *logits)
+{
+    for (size_t r = 0; r < 3; r++)
+        for (int i = 0; i < STEPS; i++) {
+            struct whisper_row row = make_row(rig, r, i, 1,
+                                              logits + (r * STEPS + (size_t)i) * VOCAB);
+            whisper_decode(rig->model, rig->pool, &rig->ws, rig->cells, 1, &row);
+        }
+}
+
+static void rows_do_not_depend_on_batch_split_or_threads(void **state)
+{
+    static float alone[3 * STEPS * VOCAB], together[3 * STEPS * VOCAB];
+    (void)state;
+
+    for (int type = KERN_F32; type < KERN_N_TYPES; type++) {
+        struct rig rig;
+        rig_open(&rig, (enum kern_type)type, 1);
+        rig_encode(&rig, 1); /* one by one: the bits of a batch of one */
+        for (size_t i = 1; i < MAX_WINDOWS; i++) {
+            const float *mel = rig.mels[i];
+            whisper_encode(rig.model, rig.pool, &rig.ws, 1, &mel, &rig.windows[i], NULL);
+        }
+        decode_singly(&rig, alone);
+        assert_true(all_finite(alone, 3 * STEPS * VOCAB));
+        rig_close(&rig);
+
+        rig_open(&rig, (enum kern_type)type, 3);
+        rig_encode(&rig, MAX_WINDOWS);
+        for (int split = 1; split < STEPS; split++) {
+            memset(together, 0, sizeof together);
+            for (int part = 0; part < 2; part++) {
+                struct whisper_row rows[3];
+                int past = part ? split : 0, n = part ? STEPS - split : split;
+                for (size_t r = 0; r < 3; r++)
+                    rows[r] = make_row(&rig, 2 - r, past, n,
+                                       together + ((2 - r) * STEPS + (size_t)past) * VOCAB);
+                whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 3, rows);
+            }
+            assert_memory_equal(alone, together, sizeof alone);
+        }
+        rig_close(&rig);
+    }
+}
+
+static void only_the_wanted_logits_are_written(void **state)
+{
+    float whole[STEPS * VOCAB], last[VOCAB + 1] = {0};
+    struct rig rig;
+    (void)state;
+
+    rig_open(&rig, KERN_F32, 1);
+    rig_encode(&rig, 1);
+    struct whisper_row row = make_row(&rig, 0, 0, STEPS, whole);
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 1, &row);
+    row.n_logits = 1;
+    row.logits = last;
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 1, &row);
+    assert_memory_equal(last, whole + (STEPS - 1) * VOCAB, VOCAB * sizeof(float));
+    assert_true(last[VOCAB] == 0.0F);
+    row.n_logits = 0;
+    row.logits = NULL;
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 1, &row);
+    rig_close(&rig);
+}
+
+/* Adjacent logits of several rows take the direct path, scattered ones the copy: same numbers. */
+static void scattered_logits_equal_adjacent_ones(void **state)
+{
+    float adjacent[3 * STEPS * VOCAB], scattered[3][STEPS * VOCAB];
+    struct rig rig;
+    struct whisper_row rows[3];
+    (void)state;
+
+    rig_open(&rig, KERN_F32, 2);
+    rig_encode(&rig, 3);
+    for (size_t r = 0; r < 3; r++)
+        rows[r] = make_row(&rig, r, 0, STEPS, adjacent + r * STEPS * VOCAB);
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 3, rows);
+    for (size_t r = 0; r < 3; r++)
+        rows[r].logits = scattered[2 - r];
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 3, rows);
+    for (size_t r = 0; r < 3; r++)
+        assert_memory_equal(adjacent + r * STEPS * VOCAB, scattered[2 - r], sizeof scattered[0]);
+    rig_close(&rig);
+}
+
+static void alignment_scores_cover_each_listed_head_and_token(void **state)
+{
+    enum { HEADS = 2, CTX = 20 };
+    static float whole[HEADS * STEPS * CTX], single[HEADS * CTX];
+    struct rig rig;
+    size_t n_heads;
+    (void)state;
+
+    rig_open(&rig, KERN_F32, 2);
+    const struct whisper_head *heads = whisper_alignment_heads(rig.model, &n_heads);
+    assert_int_equal(n_heads, HEADS); /* both heads of layer 1 */
+    assert_int_equal(heads[1].layer, 1);
+    assert_int_equal(heads[1].head, 1);
+    rig_encode(&rig, 1);
+    struct whisper_row row = make_row(&rig, 0, 0, STEPS, NULL);
+    row.n_logits = 0;
+    row.cross_weights = whole;
+    whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 1, &row);
+    assert_true(all_finite(whole, HEADS * STEPS * CTX));
+    for (int i = 0; i < STEPS; i++) {
+        row = make_row(&rig, 0, i, 1, NULL);
+        row.n_logits = 0;
+        row.cross_weights = single;
+        whisper_decode(rig.model, rig.pool, &rig.ws, rig.cells, 1, &row);
+        for (size_t h = 0; h < HEADS; h++)
+            assert_memory_equal(single + h * CTX, whole + (h * STEPS + (size_t)i) * CTX,
+                                CTX * sizeof(float));
+    }
+    rig_close(&rig);
+}
+
+static void encoder_output_is_handed_out_on_request(void **state)
+{
+    struct rig rig;
+    float out[20 * 32], again[20 * 32];
+    (void)state;
+
+    rig_open(&rig, KERN_F32, 2);
+    const float *mels[] = {rig.mels[0], rig.mels[1]};
+    float *outs[] = {NULL, out};
+    whisper_encode(rig.model, rig.pool, &rig.ws, 2, mels, rig.windows, outs);
+    float *only = again;
+    whisper_encode(rig.model, rig.pool, &rig.ws, 1, &mels[1], &rig.windows[2], &only);
+    assert_memory_equal(out, again, sizeof out);
+    assert_true(all_finite(out, 20 * 32));
+    rig_close(&rig);
+}
+
+/* ---- Files of every naming ---------------------------------------------------------------------- */
+
+/* A safetensors file in the making: f32 tensors with numbers that depend on `salt` alone. */
+struct maker {
+    enum whisper_naming naming;
+    const char *skip;       /* tensor to leave out */
+    const char *bend;       /* tensor to give one row more */
+    char header[64 * 1024]; /* JSON */
+    float data[96 * 1024];
+    size_t header_bytes, n;
+};
+
+static void add_named(struct maker *m, const char *name, uint64_t salt, size_t rows, size_t columns,
+                      size_t taps)
+{
+    struct au_test_random random = {salt};
+    bool bent = m->bend && strcmp(name, m->bend) == 0;
+    size_t count, start = m->n * sizeof(float);
+    char axes[64];
+
+    if (m->skip && strcmp(name, m->skip) == 0)
+        return;
+    rows += bent;
+    count = rows * (columns ? columns : 1) * (taps ? taps : 1);
+    assert_true(m->n + count <= sizeof m->data / sizeof m->data[0]);
+    au_test_random_fill(&random, m->data + m->n, count);
+    m->n += count;
+    if (taps)
+        snprintf(axes, sizeof axes, "%zu,%zu,%zu", rows, columns, taps);
+    else if (columns)
+        snprintf(axes, sizeof axes, "%zu,%zu", rows, columns);
+    else
+        snprintf(axes, sizeof axes, "%zu", rows);
+    m->header_bytes += (size_t)snprintf(
+        m->header + m->header_bytes, sizeof m->header - m->header_bytes,
+        "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+        m->header_bytes ? "," : "{", name, axes, start, m->n * sizeof(float));
+}
+
+static void add(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot,
+                enum whisper_param param, size_t rows, size_t columns, size_t taps)
+{
+    char name[WHISPER_NAME_BYTES];
+    uint64_t salt = 1 + (uint64_t)param + 2 * (uint64_t)slot + 64 * (uint64_t)layer +
+                    1024 * (uint64_t)side;
+    whisper_name(m->naming, side, layer, slot, param, name);
+    add_named(m, name, salt, rows, columns, taps);
+}
+
+static void add_norm(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot)
+{
+    add(m, side, layer, slot, WHISPER_WEIGHT, 32, 0, 0);
+    add(m, side, layer, slot, WHISPER_BIAS, 32, 0, 0);
+}
+
+static void add_linear(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot,
+                       size_t rows, size_t columns)
+{
+    add(m, side, layer, slot, WHISPER_WEIGHT, rows, columns, 0);
+    add(m, side, layer, slot, WHISPER_BIAS, rows, 0, 0);
+}
+
+/* Equal matrices stacked: under one name for CTranslate2, else one after the other. For the stacked
+ * form to hold the same numbers, its generator restarts at each part, as the parts' own do.      */
+static void add_stacked(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot,
+                        size_t parts)
+{
+    static const size_t d = 32;
+    struct maker *scratch;
+
+    if (m->naming != WHISPER_NAMES_CT2) {
+        for (size_t i = 0; i < parts; i++) {
+            enum whisper_slot part = (enum whisper_slot)(slot + (enum whisper_slot)i);
+            add(m, side, layer, part, WHISPER_WEIGHT, d, d, 0);
+            if (part != WHISPER_ATTN_K && part != WHISPER_CROSS_K)
+                add(m, side, layer, part, WHISPER_BIAS, d, 0, 0);
+        }
+        return;
+    }
+    scratch = au_calloc(1, sizeof *scratch);
+    assert_non_null(scratch);
+    scratch->naming = WHISPER_NAMES_OPENAI;
+    add_stacked(scratch, side, layer, slot, parts);
+    for (int param = WHISPER_WEIGHT; param <= WHISPER_BIAS; param++) {
+        size_t first = m->n, width = param == WHISPER_WEIGHT ? d : 1, from = 0;
+        add(m, side, layer, slot, (enum whisper_param)param, parts * d, width == d ? d : 0, 0);
+        for (size_t i = 0; i < parts; i++) {
+            bool key = slot + i == WHISPER_ATTN_K || slot + i == WHISPER_CROSS_K;
+            float *to = m->data + first + i * d * width;
+            if (param == WHISPER_WEIGHT)
+                memcpy(to, scratch->data + from, d * d * sizeof(float));
+            else if (key)
+                memset(to, 0, d * sizeof(float));
+            else
+                memcpy(to, scratch->data + from + d * d, d * sizeof(float));
+            from += d * d + (key ? 0 : d);
+        }
+    }
+    au_free(scratch);
+}
+
+static void add_block(struct maker *m, enum whisper_side side, int layer)
+{
+    add_norm(m, side, layer, WHISPER_ATTN_LN);
+    add_stacked(m, side, layer, WHISPER_ATTN_Q, 3);
+    add_linear(m, side, layer, WHISPER_ATTN_OUT, 32, 32);
+    if (side == WHISPER_DECODER) {
+        add_norm(m, side, layer, WHISPER_CROSS_LN);
+        add_linear(m, side, layer, WHISPER_CROSS_Q, 32, 32);
+        add_stacked(m, side, layer, WHISPER_CROSS_K, 2);
+        add_linear(m, side, layer, WHISPER_CROSS_OUT, 32, 32);
+    }
+    add_norm(m, side, layer, WHISPER_MLP_LN);
+    add_linear(m, side, layer, WHISPER_MLP_IN, 128, 32);
+    add_linear(m, side, layer, WHISPER_MLP_OUT, 32, 128);
+}
+
+/* Write folder/model.safetensors; heads are 16 wide, which only config.json can say. */
+static char *make_file(const char *folder, enum whisper_naming naming, const char *skip,
+                       const char *bend)
+{
+    struct maker *m = au_calloc(1, sizeof *m);
+
+    assert_non_null(m);
+    m->naming = naming;
+    m->skip = skip;
+    m->bend = bend;
+    add(m, WHISPER_ENCODER, 0, WHISPER_CONV1, WHISPER_WEIGHT, 32, 8, 3);
+    add(m, WHISPER_ENCODER, 0, WHISPER_CONV1, WHISPER_BIAS, 32, 0, 0);
+    add(m, WHISPER_ENCODER, 0, WHISPER_CONV2, WHISPER_WEIGHT, 32, 32, 3);
+    add(m, WHISPER_ENCODER, 0, WHISPER_CONV2, WHISPER_BIAS, 32, 0, 0);
+    add(m, WHISPER_ENCODER, 0, WHISPER_POSITIONS, WHISPER_WEIGHT, 20, 32, 0);
+    add_norm(m, WHISPER_ENCODER, 0, WHISPER_FINAL_LN);
+    add(m, WHISPER_DECODER, 0, WHISPER_EMBEDDING, WHISPER_WEIGHT, 61, 32, 0);
+    add(m, WHISPER_DECODER, 0, WHISPER_POSITIONS, WHISPER_WEIGHT, 16, 32, 0);
+    add_norm(m, WHISPER_DECODER, 0, WHISPER_FINAL_LN);
+    for (int layer = 0; layer < 2; layer++) {
+        add_block(m, WHISPER_ENCODER, layer);
+        add_block(m, WHISPER_DECODER, layer);
+    }
+    m->header[m->header_bytes++] = '}';
+
+    size_t bytes = 8 + m->header_bytes + m->n * sizeof(float);
+    uint8_t *file = au_alloc(bytes);
+    assert_non_null(file);
+    for (int i = 0; i < 8; i++)
+        file[i] = (uint8_t)((uint64_t)m->header_bytes >> (8 * i));
+    memcpy(file + 8, m->header, m->header_bytes);
+    memcpy(file + 8 + m->header_bytes, m->data, m->n * sizeof(float));
+    char *path = au_test_write(folder, "model.safetensors", file, bytes);
+    au_free(file);
+    au_free(m);
+    return path;
+}
+
+static const char small_config[] =
+    "{\"model_type\":\"whisper\",\"d_model\":32,\"encoder_attention_heads\":2,"
+    "\"decoder_attention_heads\":2,\"encoder_layers\":2,\"decoder_layers\":2,\"vocab_size\":61,"
+    "\"num_mel_bins\":8,\"max_source_positions\":20,\"max_target_positions\":16}";
+
+static enum auricle_error load(const char *path, struct whisper_model **out, struct au_fault *fault)
+{
+    struct format_weights *weights;
+    au_test_ok(format_weights_open(path, &weights, fault), fault);
+    enum auricle_error error = whisper_model_create(weights, kern_select(KERN_N_LEVELS), KERN_F32,
+                                                    NULL, out, fault);
+    format_weights_close(weights);
+    return error;
+}
+
+static void run_loaded(struct whisper_model *model, float *logits)
+{
+    struct au_test_random random = {99};
+    struct whisper_window *window;
+    struct whisper_cells *kv;
+    struct tensor_workspace ws;
+    float mel[40 * 8];
+    const float *mels[] = {mel};
+
+    au_test_random_fill(&random, mel, 40 * 8);
+    au_test_ok(whisper_window_create(model, &window), NULL);
+    au_test_ok(whisper_cells_create(model, 64, &kv), NULL);
+    size_t encode = whisper_plan_encode(model, 1, 1);
+    size_t decode = whisper_plan_decode(model, 1, STEPS, STEPS);
+    au_test_ok(tensor_workspace_create(&ws, encode > decode ? encode : decode), NULL);
+    whisper_encode(model, NULL, &ws, 1, mels, &window, NULL);
+    struct whisper_row row = {window, tokens[0], cells[0], STEPS, 0, STEPS, logits, NULL};
+    whisper_decode(model, NULL, &ws, kv, 1, &row);
+    tensor_workspace_deinit(&ws);
+    whisper_cells_destroy(kv);
+    whisper_window_destroy(window);
+}
+
+static void every_naming_gives_the_same_bits(void **state)
+{
+    static float first[STEPS * VOCAB], logits[STEPS * VOCAB];
+    char *folder = au_test_scratch_folder();
+    (void)state;
+
+    au_free(au_test_write(folder, "config.json", small_config, sizeof small_config - 1));
+    for (int naming = 0; naming < WHISPER_N_NAMINGS; naming++) {
+        struct whisper_model *model;
+        struct au_fault fault = {0};
+        char *path = make_file(folder, (enum whisper_naming)naming, NULL, NULL);
+        au_test_ok(load(path, &model, &fault), &fault);
+        assert_memory_equal(whisper_model_dims(model), &small_dims, sizeof small_dims);
+        run_loaded(model, logits);
+        assert_true(all_finite(logits, STEPS * VOCAB));
+        if (naming == 0)
+            memcpy(first, logits, sizeof first);
+        assert_memory_equal(first, logits, sizeof first);
+        whisper_model_destroy(model);
+        au_free(path);
+    }
+    au_test_scratch_remove(folder);
+}
+
+static void absent_encoder_positions_are_computed(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    struct whisper_model *model;
+    struct au_fault fault = {0};
+    (void)state;
+
+    au_free(au_test_write(folder, "config.json", small_config, sizeof small_config - 1));
+    char *path = make_file(folder, WHISPER_NAMES_OPENAI, "encoder.positional_embedding", NULL);
+    au_test_ok(load(path, &model, &fault), &fault);
+    const float *row = model->audio_positions + 3 * 32;
+    assert_true(fabsf(row[0] - 0.14112001F) < 1e-6F); /* sin 3 */
+    assert_true(fabsf(row[16] + 0.9899925F) < 1e-6F); /* cos 3 */
+    assert_true(fabsf(row[15] - 3e-4F) < 1e-7F);      /* sin(3 / 10000) */
+    whisper_model_destroy(model);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
+/* ---- Refusals ----------------------------------------------------------------------------------- */
+
+static void expect_refusal(enum whisper_naming naming, const char *skip, const char *bend,
+                           const char *config, enum auricle_error code, const char *words)
+{
+    char *folder = au_test_scratch_folder();
+    struct whisper_model *model = NULL;
+    struct au_fault fault = {0};
+
+    if (config)
+        au_free(au_test_write(folder, "config.json", config, strlen(config)));
+    char *path = make_file(folder, naming, skip, bend);
+    assert_int_equal(load(path, &model, &fault), code);
+    assert_null(model);
+    if (!strstr(fault.text, words))
+        fail_msg("'%s' does not say '%s'", fault.text, words);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
+static void damaged_models_are_refused_by_tensor_name(void **state)
+{
+    (void)state;
+    expect_refusal(WHISPER_NAMES_HF, "model.decoder.layers.1.fc2.weight", NULL, small_config,
+                   AURICLE_E_NOT_FOUND, "'model.decoder.layers.1.fc2.weight' is missing");
+    expect_refusal(WHISPER_NAMES_HF, "model.encoder.layers.0.self_attn.v_proj.bias", NULL,
+                   small_config, AURICLE_E_NOT_FOUND, "self_attn.v_proj.bias");
+    expect_refusal(WHISPER_NAMES_OPENAI, NULL, "decoder.blocks.0.cross_attn.key.weight",
+                   small_config, AURICLE_E_SHAPE,
+                   "'decoder.blocks.0.cross_attn.key.weight' has the shape [33, 32]");
+    expect_refusal(WHISPER_NAMES_CT2, NULL, "encoder/layer_1/self_attention/linear_0/bias",
+                   small_config, AURICLE_E_SHAPE, "ask for [96]");
+    expect_refusal(WHISPER_NAMES_OPENAI, NULL, "encoder.conv2.bias", small_config, AURICLE_E_SHAPE,
+                   "[33]");
+    expect_refusal(WHISPER_NAMES_OPENAI, "encoder.blocks.0.attn_ln.weight", NULL, small_config,
+                   AURICLE_E_UNSUPPORTED, "not a Whisper model");
+}
+
+static void a_configuration_of_another_model_is_noticed(void **state)
+{
+    (void)state;
+    expect_refusal(WHISPER_NAMES_HF, NULL, NULL,
+                   "{\"model_type\":\"whisper\",\"d_model\":32,\"encoder_attention_heads\":2,"
+                   "\"decoder_attention_heads\":2,\"encoder_layers\":2,\"decoder_layers\":3,"
+                   "\"vocab_size\":61,\"num_mel_bins\":8,\"max_source_positions\":20,"
+                   "\"max_target_positions\":16}",
+                   AURICLE_E_NOT_FOUND, "model.decoder.layers.2.");
+    expect_refusal(WHISPER_NAMES_HF, NULL, NULL,
+                   "{\"model_type\":\"whisper\",\"d_model\":32,\"encoder_attention_heads\":2,"
+                   "\"decoder_attention_heads\":2,\"encoder_layers\":2,\"decoder_layers\":2,"
+                   "\"vocab_size\":64,\"num_mel_bins\":8,\"max_source_positions\":20,"
+                   "\"max_target_positions\":16}",
+                   AURICLE_E_SHAPE, "[64, 32]");
+    /* Without a configuration heads are taken to be 64 wide: one head here. */
+    char *folder = au_test_scratch_folder();
+    struct whisper_model *model = NULL;
+    struct au_fault fault = {0};
+    char *path = make_file(folder, WHISPER_NAMES_HF, NULL, NULL);
+    au_test_ok(load(path, &model, &fault), &fault);
+    assert_int_equal(whisper_model_dims(model)->n_text_head, 1);
+    whisper_model_destroy(model);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
+/* ---- Running out of memory ---------------------------------------------------------------------- */
+
+static enum auricle_error load_and_drop(void *context)
+{
+    struct whisper_model *model = NULL;
+    enum auricle_error error = whisper_model_create(context, kern_select(KERN_N_LEVELS), KERN_INT8,
+                                                    NULL, &model, NULL);
+    if (!error) {
+        struct whisper_window *window = NULL;
+        struct whisper_cells *kv = NULL;
+        error = whisper_window_create(model, &window);
+        if (!error)
+            error = whisper_cells_create(model, 8, &kv);
+        whisper_cells_destroy(kv);
+        whisper_window_destroy(window);
+    }
+    whisper_model_destroy(model);
+    return error;
+}
+
+static void running_out_of_memory_is_an_ordinary_error(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    char *path = make_file(folder, WHISPER_NAMES_HF, NULL, NULL);
+    struct format_weights *weights;
+    struct au_fault fault = {0};
+    (void)state;
+
+    au_test_ok(format_weights_open(path, &weights, &fault), &fault);
+    assert_true(au_test_fail_each_allocation(load_and_drop, weights, 2000) > 50);
+    format_weights_close(weights);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
+static void sizes_are_stated_before_use(void **state)
+{
+    struct rig rig;
+    (void)state;
+
+    rig_open(&rig, KERN_F32, 1);
+    assert_true(whisper_model_bytes(rig.model) > 100000);
+    assert_true(whisper_window_bytes(rig.model) >= 2 * 20 * 2 * 32 * sizeof(float));
+    assert_int_equal(whisper_cells_count(rig.cells), 64);
+    assert_true(whisper_cells_bytes(rig.model, SIZE_MAX / 2) == SIZE_MAX);
+    assert_int_equal(whisper_model_type(rig.model), KERN_F32);
+    assert_int_equal(whisper_plan_encode(rig.model, 1, 1), whisper_plan_encode(rig.model, 1, 9));
+    assert_int_equal(whisper_plan_encode(rig.model, 1, 0), 0);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(named_sizes_are_known),
+        cmocka_unit_test(alignment_heads_are_published_or_the_upper_half),
+        cmocka_unit_test(impossible_dimensions_are_refused),
+        cmocka_unit_test(rows_do_not_depend_on_batch_split_or_threads),
+        cmocka_unit_test(only_the_wanted_logits_are_written),
+        cmocka_unit_test(scattered_logits_equal_adjacent_ones),
+        cmocka_unit_test(alignment_scores_cover_each_listed_head_and_token),
+        cmocka_unit_test(encoder_output_is_handed_out_on_request),
+        cmocka_unit_test(every_naming_gives_the_same_bits),
+        cmocka_unit_test(absent_encoder_positions_are_computed),
+        cmocka_unit_test(damaged_models_are_refused_by_tensor_name),
+        cmocka_unit_test(a_configuration_of_another_model_is_noticed),
+        cmocka_unit_test(running_out_of_memory_is_an_ordinary_error),
+        cmocka_unit_test(sizes_are_stated_before_use),
+    };
+    return cmocka_run_group_tests_name("model whisper", tests, NULL, NULL);
+}
