@@ -30,7 +30,7 @@ struct auricle_message {
     char text[768];
 };
 
-/* ---- Engine ------------------------------------------------------------------------------------ */
+/* ---- Engine ---------------------------------------------------------------------------------- */
 
 enum auricle_compute {
     AURICLE_COMPUTE_AUTO,
@@ -77,7 +77,7 @@ AURICLE_API void auricle_engine_destroy(struct auricle_engine *engine);
 AURICLE_API void auricle_engine_info(const struct auricle_engine *engine,
                                      struct auricle_model_info *out);
 
-/* ---- Options of a transcription ----------------------------------------------------------------- */
+/* ---- Options of a transcription -------------------------------------------------------------- */
 
 enum auricle_task { AURICLE_TASK_TRANSCRIBE, AURICLE_TASK_TRANSLATE };
 enum auricle_long_form {
@@ -136,7 +136,7 @@ AURICLE_API void auricle_options_default(struct auricle_options *out);
 /* Exactly the original program's defaults. */
 AURICLE_API void auricle_options_reference(struct auricle_options *out);
 
-/* ---- Results ----------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 struct auricle_word {
     const char *text; /* with its leading space, as the model wrote it */
@@ -175,7 +175,7 @@ struct auricle_result {
     struct auricle_timings timings;
 };
 
-/* ---- One call ---------------------------------------------------------------------------------- */
+/* ---- One call -------------------------------------------------------------------------------- */
 
 /* Told after every window; return false to stop (the result then holds what is finished). */
 typedef bool auricle_progress(void *context, double seconds_done, double seconds_total);
@@ -202,7 +202,7 @@ AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_transcribe_samples(
     struct auricle_result **out, struct auricle_message *message);
 AURICLE_API void auricle_result_destroy(struct auricle_result *result);
 
-/* ---- Sessions ------------------------------------------------------------------------------------ */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 struct auricle_session; /* opaque */
 struct auricle_unit;    /* opaque: one piece of work, owned by its session */
@@ -237,17 +237,18 @@ AURICLE_API void auricle_session_position(const struct auricle_session *session,
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_take_result(
     struct auricle_session *session, struct auricle_result **out);
 
-/* ---- Languages and output formats ----------------------------------------------------------------- */
+/* ---- Languages and output formats ------------------------------------------------------------ */
 
 /* Probability of every language the model knows, for the first 30 s of n samples: probabilities
- * [128] by index of auricle_language_code; *n_languages is set.                                   */
+ * [128] by index of auricle_language_code; *n_languages is set.                                  */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_detect_language(
     struct auricle_engine *engine, const float *samples, size_t n, float *probabilities,
     size_t *n_languages, struct auricle_message *message);
 AURICLE_API const char *auricle_language_code(size_t index); /* NULL past the last */
 AURICLE_API const char *auricle_language_name(size_t index);
 
-/* Render a result as "txt", "srt", "vtt", "tsv", "json" or "lrc" into a new string (auricle_string_free).
+/* Render a result as "txt", "srt", "vtt", "tsv", "json" or "lrc" into a new string
+ * (auricle_string_free).
  * Errors: INVALID (unknown format; the sentence lists them), NOMEM.                              */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_render(
     const struct auricle_result *result, const char *format, char **out, size_t *n_out,

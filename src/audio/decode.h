@@ -2,13 +2,13 @@
  *
  * libsndfile opens first (WAV, FLAC, Ogg Vorbis/Opus, MP3, AIFF, AU, CAF ...), FFmpeg's libraries
  * second (loaded with dlopen on first use), then soxr resamples and channels are averaged. Input is
- * a path, a descriptor (a pipe too) or memory; unseekable input spools to memory up to 16 MiB and to one
- * unlinked file beyond. A caller pulls blocks, so a 10-hour file needs the memory of a 1-minute
- * one. No subprocess, no named temporary file.
+ * a path, a descriptor (a pipe too) or memory; unseekable input spools to memory up to 16 MiB and
+ * to one unlinked file beyond. A caller pulls blocks, so a 10-hour file needs the memory of a
+ * 1-minute one. No subprocess, no named temporary file.
  *
  * Hostile input: limits on decoded seconds and input bytes hold before memory is reserved, header
  * claims are never believed for sizes, NaN and Inf become 0, samples are clamped to [-8, 8].
- * Owner: one thread per reader; readers are independent.                                        */
+ * Owner: one thread per reader; readers are independent.                                         */
 #ifndef AUDIO_DECODE_H
 #define AUDIO_DECODE_H
 
@@ -73,8 +73,9 @@ void audio_close(struct audio_reader *reader);
 
 const struct audio_info *audio_info(const struct audio_reader *reader);
 
-/* Read up to max samples; *n_read is 0 only at the end. After the end, audio_warning says whether
- * the input broke off early. Errors: FORMAT when nothing at all could be decoded, LIMIT, IO, NOMEM. */
+/* Read up to max samples; *n_read is 0 only at the end. After the end, audio_warning says
+ * whether the input broke off early. Errors: FORMAT when nothing at all could be decoded, LIMIT,
+ * IO, NOMEM. */
 AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, float *samples,
                                                  size_t max, size_t *n_read,
                                                  struct au_fault *fault);

@@ -32,7 +32,7 @@ struct audio_mel {
     float weights[2 * N_FREQUENCIES];
 };
 
-/* ---- Filters ---------------------------------------------------------------------------------- */
+/* ---- Filters --------------------------------------------------------------------------------- */
 
 /* Slaney's mel scale (Auditory Toolbox, 1998): linear to 1000 Hz, then 27 steps per factor 6.4. */
 static double hz_from_mel(double mel)
@@ -124,7 +124,7 @@ void audio_mel_filters(const struct audio_mel *mel, float *out)
     }
 }
 
-/* ---- Logarithm -------------------------------------------------------------------------------- */
+/* ---- Logarithm ------------------------------------------------------------------------------- */
 
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t int_lanes __attribute__((vector_size(16)));
@@ -175,7 +175,7 @@ static void filter_tile(const float *weights, int n_bins, const float *power, fl
     }
 }
 
-/* ---- Frames ----------------------------------------------------------------------------------- */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 /* Mirror a position at the signal's ends without repeating the end sample, as often as needed. */
 static int64_t mirrored(int64_t position, int64_t total)

@@ -23,7 +23,7 @@
 #define MAX_DEPTH 100 /* of documents read; every format we know stays below 12 */
 #define MAX_LEVEL 63  /* of documents written: has_items has a bit per level */
 
-/* ---- Reader ----------------------------------------------------------------------------------- */
+/* ---- Reader ---------------------------------------------------------------------------------- */
 
 struct au_json {
     enum au_json_type type;
@@ -181,9 +181,9 @@ static bool depth_is_sane(const char *text, size_t bytes)
     return true;
 }
 
-/* jansson's scanner reports some failed allocations as syntax errors and passes over others, which
- * cuts the text of a token. The parse on this thread therefore remembers whether memory was refused:
- * then it is NOMEM, whatever jansson says.                                                      */
+/* jansson's scanner reports some failed allocations as syntax errors and passes over others,
+ * which cuts the text of a token. The parse on this thread therefore remembers whether memory
+ * was refused: then it is NOMEM, whatever jansson says.                                          */
 static _Thread_local bool memory_was_refused;
 
 static void *allocate_for_jansson(size_t bytes)
@@ -351,7 +351,7 @@ bool au_json_bool(const struct au_json *value, bool fallback)
     return au_json_type(value) == AU_JSON_BOOL ? value->boolean : fallback;
 }
 
-/* ---- Writer ----------------------------------------------------------------------------------- */
+/* ---- Writer ---------------------------------------------------------------------------------- */
 
 void au_json_writer_init(struct au_json_writer *w, struct au_buf *out, int indent)
 {

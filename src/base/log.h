@@ -1,8 +1,8 @@
 /* The log: lines on standard error, used by the app, api and service layers alone.
  *
- * A line is "2026-01-31T23:59:59.123Z WARN text"; one write per line, so lines of several threads do
- * not mix. Text from outside is escaped. The threshold is set once at start (LOG_LEVEL).
- * Thread: any, after au_log_init.                                                               */
+ * A line is "2026-01-31T23:59:59.123Z WARN text"; one write per line, so lines of several threads
+ * do not mix. Text from outside is escaped. The threshold is set once at start (LOG_LEVEL).
+ * Thread: any, after au_log_init.                                                                */
 #ifndef AU_BASE_LOG_H
 #define AU_BASE_LOG_H
 

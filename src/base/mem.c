@@ -62,8 +62,8 @@ void *au_alloc_array(size_t count, size_t bytes)
     return au_mul_size(count, bytes, &total) ? au_alloc(total) : NULL;
 }
 
-/* Weights and workspaces are tens of megabytes that are walked from end to end: with 4 KiB pages the
- * first touch alone costs about 2 us a page. Large blocks therefore ask for huge pages.          */
+/* Weights and workspaces are tens of megabytes that are walked from end to end: with 4 KiB pages
+ * the first touch alone costs about 2 us a page. Large blocks therefore ask for huge pages.      */
 void *au_alloc_aligned(size_t bytes)
 {
     if (bytes > SIZE_MAX - HUGE_PAGE_BYTES || !may_allocate())

@@ -1,16 +1,16 @@
 /* Worker pool. See pool.h.
  *
  * One 64-bit word, `state`, holds the region's number in its upper half and the count of tasks not
- * yet claimed in its lower half. A task is claimed by a compare-and-swap that takes one off. While a
- * region has unclaimed tasks its other fields cannot change, so whoever wins the swap has read the
- * right ones, and a worker that slept through a region harms nothing: the caller never waits for
- * workers to arrive, only for claimed tasks to finish. That is what keeps a region cheap when other
- * programs hold the cores; a barrier of all threads was seen to take 200 to 850 us there.
+ * yet claimed in its lower half. A task is claimed by a compare-and-swap that takes one off. While
+ * a region has unclaimed tasks its other fields cannot change, so whoever wins the swap has read
+ * the right ones, and a worker that slept through a region harms nothing: the caller never waits
+ * for workers to arrive, only for claimed tasks to finish. That is what keeps a region cheap when
+ * other programs hold the cores; a barrier of all threads was seen to take 200 to 850 us there.
  *
- * Waiting is a bounded spin, then a futex. The spin's length adapts: a spin that was in vain halves
- * it, one that met its event doubles it, up to about 20 us. With more threads than processors
- * nobody spins. Region numbers wrap after 2^32 regions; a worker would have to be stopped for exactly
- * that many between a load and a swap to be misled.                                              */
+ * Waiting is a bounded spin, then a futex. The spin's length adapts: a spin that was in vain
+ * halves it, one that met its event doubles it, up to about 20 us. With more threads than
+ * processors nobody spins. Region numbers wrap after 2^32 regions; a worker would have to be
+ * stopped for exactly that many between a load and a swap to be misled.                          */
 #include "base/pool.h"
 
 #include <limits.h>
@@ -127,7 +127,8 @@ static void *worker_main(void *argument)
         seen = atomic_load(&pool->epoch);
         if (atomic_load(&pool->stop))
             return NULL;
-        /* All tasks counted here are of one region: the next cannot start before they are reported. */
+        /* All tasks counted here are of one region: the next cannot start before they are
+         * reported. */
         uint32_t n_run = run_tasks(pool, worker);
         if (n_run) {
             atomic_fetch_add(&pool->n_done, n_run);

@@ -136,8 +136,9 @@ static size_t decimal_length(const char *text)
     return (size_t)(p - text);
 }
 
-/* The grammar is checked above, so strtod sees plain decimals only; strtod_l with the C locale keeps
- * the decimal point a point in every host program (the C locale object is static: no allocation). */
+/* The grammar is checked above, so strtod sees plain decimals only; strtod_l with the C locale
+ * keeps the decimal point a point in every host program (the C locale object is static: no
+ * allocation). */
 static bool parse_decimal(const char *text, double *out, const char **end)
 {
     size_t n = decimal_length(text);

@@ -10,7 +10,7 @@
 
 /* Decode the code point at text[0..n), n > 0. Returns bytes consumed (1 to 4). An invalid or
  * incomplete sequence yields the replacement character and consumes its maximal valid prefix
- * (at least one byte), as the Unicode standard recommends and Python's "replace" does.            */
+ * (at least one byte), as the Unicode standard recommends and Python's "replace" does.           */
 size_t au_utf8_decode(const char *text, size_t n, uint32_t *out);
 size_t au_utf8_encode(uint32_t code_point, char out[4]); /* bytes written, 1 to 4 */
 bool au_utf8_valid(const char *text, size_t n);

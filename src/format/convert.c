@@ -68,7 +68,7 @@ char *format_shape_text(const struct format_tensor *tensor, char *out, size_t ou
     return out;
 }
 
-/* ---- Plain types -------------------------------------------------------------------------------- */
+/* ---- Plain types ----------------------------------------------------------------------------- */
 
 /* The bits of a binary16 as binary32. Same values as kern_f16_to_f32, in a form that vectorises:
  * the exponent is moved and re-biased, infinities and NaN get the largest exponent, and subnormals
@@ -168,7 +168,7 @@ static void read_i64(const uint8_t *p, size_t n, float *out)
     }
 }
 
-/* ---- Blocks of 32 --------------------------------------------------------------------------------- */
+/* ---- Blocks of 32 ---------------------------------------------------------------------------- */
 
 /* Nibble j holds element j in its low and element j + 16 in its high half. */
 static void block_q4(const uint8_t *nibbles, float scale, int offset, float minimum, float *out)
@@ -206,8 +206,8 @@ static void read_block(enum format_type type, const uint8_t *p, float *out)
     }
 }
 
-/* `count` may end inside the last block of the range only when the tensor ends there; rows are whole
- * blocks, so that does not happen, and a caller's odd count is still kept in bounds.             */
+/* `count` may end inside the last block of the range only when the tensor ends there; rows are
+ * whole blocks, so that does not happen, and a caller's odd count is still kept in bounds.       */
 static void read_blocks(enum format_type type, const uint8_t *p, size_t count, float *out)
 {
     size_t block_bytes = type_table[type].block_bytes;
@@ -220,7 +220,7 @@ static void read_blocks(enum format_type type, const uint8_t *p, size_t count, f
     }
 }
 
-/* ---- Any type ----------------------------------------------------------------------------------- */
+/* ---- Any type -------------------------------------------------------------------------------- */
 
 /* value / scale of the element's row; rows are the outermost axis. */
 static void apply_row_scale(const struct format_tensor *tensor, size_t first, size_t count,

@@ -27,7 +27,7 @@ static enum auricle_error cut_short(struct au_fault *fault, const char *part)
     return au_fail(fault, AURICLE_E_FORMAT, "the file ends inside its %s: it is cut short", part);
 }
 
-/* ---- Header ------------------------------------------------------------------------------------- */
+/* ---- Header ---------------------------------------------------------------------------------- */
 
 /* whisper.cpp's voice detectors share the magic and then name themselves. */
 static bool is_vad_model(const struct format_cursor *cursor)
@@ -131,7 +131,7 @@ static enum auricle_error parse_vocabulary(struct format_weights *weights,
     return AURICLE_OK;
 }
 
-/* ---- Tensors ------------------------------------------------------------------------------------ */
+/* ---- Tensors --------------------------------------------------------------------------------- */
 
 static const char *unread_type_name(uint32_t type)
 {

@@ -45,8 +45,8 @@ AURICLE_MUST_CHECK enum auricle_error format_store_add(struct format_weights *we
                                                        const char *name, size_t name_bytes,
                                                        const struct format_tensor *tensor,
                                                        bool exact, struct au_fault *fault);
-/* Elements and bytes of a shape; false when the product overflows or a row of a block-quantised type
- * is not a whole number of blocks.                                                              */
+/* Elements and bytes of a shape; false when the product overflows or a row of a block-quantised
+ * type is not a whole number of blocks.                                                          */
 bool format_shape_size(enum format_type type, int n_dims, const size_t *shape, size_t *n_elements,
                        size_t *bytes);
 struct format_tensor *format_store_find(struct format_weights *weights, const char *name);
@@ -55,7 +55,7 @@ struct format_tensor *format_store_find(struct format_weights *weights, const ch
 size_t format_type_block_elements(enum format_type type);
 size_t format_type_block_bytes(enum format_type type);
 
-/* ---- The parsers -------------------------------------------------------------------------------- */
+/* ---- The parsers ----------------------------------------------------------------------------- */
 
 typedef enum auricle_error format_parser(struct format_weights *weights, const uint8_t *data,
                                          size_t bytes, struct au_fault *fault);

@@ -61,7 +61,7 @@ void format_weights_close(struct format_weights *weights)
     au_free(weights);
 }
 
-/* ---- Files and folders -------------------------------------------------------------------------- */
+/* ---- Files and folders ----------------------------------------------------------------------- */
 
 /* Map one file and add its tensors; sentences begin with its path. */
 static enum auricle_error add_file(struct format_weights *weights, const char *path,
@@ -269,7 +269,7 @@ enum auricle_error format_weights_open_bytes(const char *name, const uint8_t *da
     return AURICLE_OK;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------ */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 enum format_kind format_weights_kind(const struct format_weights *weights)
 {

@@ -1,11 +1,11 @@
 /* Named tensors from any of the supported files, behind one interface.
  *
  * A `format_weights` is a set of tensors (name, type, shape, bytes), mapped from safetensors (one
- * file or a sharded folder), a whisper.cpp .bin, an OpenAI .pt or a CTranslate2 model.bin. Names are
- * kept as the file has them; src/model binds them by its own name tables. Nothing is converted until
- * format_read_f32 asks for it. Every length is checked against the file before use, so a damaged or
- * hostile file is refused with a sentence.
- * Owner: the loader that opened it; read-only use from several threads is fine.                 */
+ * file or a sharded folder), a whisper.cpp .bin, an OpenAI .pt or a CTranslate2 model.bin. Names
+ * are kept as the file has them; src/model binds them by its own name tables. Nothing is converted
+ * until format_read_f32 asks for it. Every length is checked against the file before use, so a
+ * damaged or hostile file is refused with a sentence.
+ * Owner: the loader that opened it; read-only use from several threads is fine.                  */
 #ifndef FORMAT_WEIGHTS_H
 #define FORMAT_WEIGHTS_H
 
@@ -49,10 +49,11 @@ enum format_kind { FORMAT_SAFETENSORS, FORMAT_GGML, FORMAT_PYTORCH, FORMAT_CTRAN
 
 struct format_weights; /* opaque */
 
-/* Open `path`: a .safetensors file, a folder holding model.safetensors, model.safetensors.index.json or
- * model.bin (CTranslate2), a ggml .bin or a .pt/.pth; decided by content, not by the name.
+/* Open `path`: a .safetensors file, a folder holding model.safetensors,
+ * model.safetensors.index.json or model.bin (CTranslate2), a ggml .bin or a .pt/.pth; decided by
+ * content, not by the name.
  * Errors: NOT_FOUND, IO, FORMAT, UNSUPPORTED (named: GGUF, ONNX, pickle that builds other objects),
- * LIMIT, NOMEM.                                                                                 */
+ * LIMIT, NOMEM.                                                                                  */
 AURICLE_MUST_CHECK enum auricle_error format_weights_open(const char *path,
                                                           struct format_weights **out,
                                                           struct au_fault *fault);
@@ -75,7 +76,8 @@ uint64_t format_weights_bytes(const struct format_weights *weights);
 
 /* Convert all elements to f32 (dequantising where needed): out [n_elements]. */
 void format_read_f32(const struct format_tensor *tensor, float *out);
-/* Elements [first, first + count); for quantised types both are multiples of 32 or end at the end. */
+/* Elements [first, first + count); for quantised types both are multiples of 32 or end at the
+ * end. */
 void format_read_f32_range(const struct format_tensor *tensor, size_t first, size_t count,
                            float *out);
 const char *format_type_name(enum format_type type);

@@ -157,7 +157,7 @@ static void read_suppressed(struct reader *reader, const struct au_json *object,
              &out->n_suppress_begin);
 }
 
-/* ---- One function per file ----------------------------------------------------------------------- */
+/* ---- One function per file ------------------------------------------------------------------- */
 
 static void read_hf_config(struct reader *reader, const struct au_json *object,
                            struct format_whisper_config *out)

@@ -35,7 +35,7 @@ enum kern_level {
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_INT8, KERN_N_TYPES };
 
-/* ---- Matrix product: out[m,n] = act(sum_k x[m,k] * w[n,k] + bias[n]) + residual[m,n] ---------- */
+/* ---- Matrix product: out[m,n] = act(sum_k x[m,k] * w[n,k] + bias[n]) + residual[m,n] --------- */
 
 enum kern_act { KERN_ACT_NONE, KERN_ACT_GELU /* erf form */ };
 
@@ -74,11 +74,12 @@ struct kern_gemm {
     void (*run)(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, size_t n1);
 };
 
-/* ---- Attention -------------------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------------------- */
 
-/* Full attention of one head over T keys for query rows [t0, t1): softmax(q k^T * scale) v.
- * q, k, v and out are [T, stride] with the head's D columns at the pointer. D is at most 128 and a
- * multiple of 8. Softmax is on line: no score matrix is stored. scratch holds attn_scratch_bytes. */
+/* Full attention of one head over T keys for query rows [t0, t1): softmax(q k^T * scale) v. q,
+ * k, v and out are [T, stride] with the head's D columns at the pointer. D is at most 128 and a
+ * multiple of 8. Softmax is on line: no score matrix is stored. scratch holds
+ * attn_scratch_bytes. */
 struct kern_attn_job {
     const float *q, *k, *v;
     float *out;
@@ -101,7 +102,7 @@ struct kern_attn_row_job {
     float scale;
 };
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 struct kern_fft400;
 
@@ -129,9 +130,10 @@ struct kern_ops {
                        size_t t0, size_t t1);
 
     /* Power spectra of n_frames (at most KERN_FFT_TILE) windows of 400 samples, `hop` apart:
-     *   power[k, f] = |FFT400(x[f * hop + i] * window[i])|^2      [201, KERN_FFT_TILE], 64-byte aligned
-     * bin major, so that mel filters and logarithm run over frames; columns from n_frames on are 0.
-     * Reads x[0 .. (n_frames - 1) * hop + 400) only. Same bits at every level.                   */
+     *   power[k, f] = |FFT400(x[f * hop + i] * window[i])|^2      [201, KERN_FFT_TILE], 64-byte
+     *   aligned
+     * bin major, so that mel filters and logarithm run over frames; columns from n_frames on are
+     * 0. Reads x[0 .. (n_frames - 1) * hop + 400) only. Same bits at every level.                */
     void (*power_spectrum)(const struct kern_fft400 *plan, const float *x, size_t hop,
                            size_t n_frames, const float *window, float *power);
 };

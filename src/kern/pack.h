@@ -2,7 +2,8 @@
  *
  * Weights [N, K] are cut into panels of 16 outputs. Inside a panel the reduction runs forward:
  *   f32   [panel][k][16]                      one AVX-512 register per k
- *   bf16  [panel][chunk of 32][pair][16][2]   a chunk is one 1 KiB AMX tile, a row of it one register
+ *   bf16  [panel][chunk of 32][pair][16][2]   a chunk is one 1 KiB AMX tile, a row of it one
+ *   register
  *   int8  [panel][chunk of 64][quad][16][4]   the same bytes for int8, then scale[N'], sum[N']
  * N' is N rounded up to panels; the padding is zero. sum[n] = sum over k of the quantised weights:
  * kernels whose instruction wants unsigned activations add 128 to them and take 128 * sum off.
@@ -14,7 +15,7 @@
  * M' is M rounded up to 16. Rows beyond M are never written and never needed; K's padding is zero.
  *
  * int8: q = round(x * (127 / max|x|)), ties to even, in [-127, 127]; scale = max|x| / 127.
- *   product = (float)sum_k(qx * qw) * (scale_x * scale_w) + bias, each operation rounded once.    */
+ *   product = (float)sum_k(qx * qw) * (scale_x * scale_w) + bias, each operation rounded once.   */
 #ifndef KERN_PACK_H
 #define KERN_PACK_H
 

@@ -149,7 +149,8 @@ static void product_task(void *context, size_t task, int worker)
     p->gemm->run(&p->job, m0, m1, n0, n1);
 }
 
-/* Outputs per task when rows are few: three tasks per thread, so that one late thread costs little. */
+/* Outputs per task when rows are few: three tasks per thread, so that one late thread costs
+ * little. */
 static size_t outputs_for_few_rows(size_t n, int threads)
 {
     const size_t tasks = threads > 1 ? 3 * (size_t)threads : 1;

@@ -36,9 +36,9 @@ void tensor_linear_deinit(struct tensor_linear *linear); /* zeroed struct is fin
 /* Scratch bytes for a run over at most m rows. */
 size_t tensor_linear_scratch_bytes(const struct tensor_linear *linear, size_t m);
 
-/* out[M,N] = act(x[M,K] w^T + bias) + residual; residual may be NULL or out. x_stride, out_stride in
- * floats. Prepares x once, then splits rows and columns over the pool. Allocates: never.
- * The bits do not depend on M, on the pool or on the split.                                     */
+/* out[M,N] = act(x[M,K] w^T + bias) + residual; residual may be NULL or out. x_stride,
+ * out_stride in floats. Prepares x once, then splits rows and columns over the pool. Allocates:
+ * never. The bits do not depend on M, on the pool or on the split.                               */
 void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool, const float *x,
                        size_t x_stride, size_t m, float *out, size_t out_stride,
                        const float *residual, enum kern_act act, void *scratch);

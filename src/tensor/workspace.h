@@ -24,8 +24,9 @@ AURICLE_MUST_CHECK enum auricle_error tensor_workspace_create(struct tensor_work
 void tensor_workspace_deinit(struct tensor_workspace *ws);
 
 /* Take `count` elements of `size` bytes, AU_ALIGN aligned. While planning it returns NULL and
- * counts; while running it never fails: more than was planned is our own bug (abort with a message).
- * Release in stack order by restoring a mark.                                                   */
+ * counts; while running it never fails: more than was planned is our own bug (abort with a
+ * message).
+ * Release in stack order by restoring a mark.                                                    */
 void *tensor_take(struct tensor_workspace *ws, size_t count, size_t size);
 size_t tensor_mark(const struct tensor_workspace *ws);
 void tensor_release(struct tensor_workspace *ws, size_t mark);

@@ -1,10 +1,10 @@
 /* Byte-pair merging with a heap of candidate pairs.
  *
- * The piece is a doubly linked list of tokens, at first one per byte. Every pair that could merge is
- * in a heap ordered by (rank, position); the best is merged, its two neighbours make new
- * candidates. Entries made stale by a merge are recognised by the length that they expected, not
- * removed. A merge adds at most two entries, so a piece of n bytes needs 3 n of them and n log n
- * time: a megabyte of one letter is as harmless as a book.                                      */
+ * The piece is a doubly linked list of tokens, at first one per byte. Every pair that could
+ * merge is in a heap ordered by (rank, position); the best is merged, its two neighbours make
+ * new candidates. Entries made stale by a merge are recognised by the length that they expected,
+ * not removed. A merge adds at most two entries, so a piece of n bytes needs 3 n of them and n
+ * log n time: a megabyte of one letter is as harmless as a book.                                 */
 #include "text/bpe.h"
 
 #include <string.h>

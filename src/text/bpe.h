@@ -1,8 +1,9 @@
 /* Byte-pair merging of one piece of text.
  *
- * Two kinds of vocabulary: with a list of merges (Hugging Face), where the pair that stands first in
- * the list is merged first; and without (tiktoken, ggml, CTranslate2), where the pair whose joined
- * bytes are the token with the lowest id is. Immutable once built; shared by all threads.        */
+ * Two kinds of vocabulary: with a list of merges (Hugging Face), where the pair that stands
+ * first in the list is merged first; and without (tiktoken, ggml, CTranslate2), where the pair
+ * whose joined bytes are the token with the lowest id is. Immutable once built; shared by all
+ * threads.                                                                                       */
 #ifndef TEXT_BPE_H
 #define TEXT_BPE_H
 
@@ -17,8 +18,8 @@ AURICLE_MUST_CHECK enum auricle_error text_bpe_create(size_t expected_tokens, si
                                                       struct text_bpe **out);
 void text_bpe_destroy(struct text_bpe *bpe);
 
-/* Build: tokens first, then merges in rank order. A token's bytes are copied; of two tokens with the
- * same bytes the lower id stays. Errors: NOMEM.                                                 */
+/* Build: tokens first, then merges in rank order. A token's bytes are copied; of two tokens with
+ * the same bytes the lower id stays. Errors: NOMEM.                                              */
 AURICLE_MUST_CHECK enum auricle_error text_bpe_add_token(struct text_bpe *bpe, const char *bytes,
                                                          size_t n, int32_t id);
 /* left and right and their joined bytes must be tokens. Errors: NOT_FOUND, NOMEM. */
@@ -37,9 +38,9 @@ struct text_bpe_scratch {
 };
 void text_bpe_scratch_deinit(struct text_bpe_scratch *scratch);
 
-/* Tokens of one piece, n > 0. Appends to ids[*n_ids...], at most max in all. A byte that is no token
- * by itself (possible in cut-down vocabularies only) is left out.
- * Time: n log n.  Errors: NOMEM, LIMIT (more than max ids, or a piece over 1 GiB).              */
+/* Tokens of one piece, n > 0. Appends to ids[*n_ids...], at most max in all. A byte that is no
+ * token by itself (possible in cut-down vocabularies only) is left out.
+ * Time: n log n.  Errors: NOMEM, LIMIT (more than max ids, or a piece over 1 GiB).               */
 AURICLE_MUST_CHECK enum auricle_error text_bpe_encode(const struct text_bpe *bpe, const char *piece,
                                                       size_t n, struct text_bpe_scratch *scratch,
                                                       int32_t *ids, size_t max, size_t *n_ids);

@@ -1,5 +1,6 @@
-/* GPT-2's byte alphabet. Printable Latin-1 bytes stand for themselves; the 68 others (controls, the
- * blank, DEL to no-break space, the soft hyphen) are written as U+0100, U+0101, ... in byte order. */
+/* GPT-2's byte alphabet. Printable Latin-1 bytes stand for themselves; the 68 others (controls,
+ * the blank, DEL to no-break space, the soft hyphen) are written as U+0100, U+0101, ... in byte
+ * order. */
 #include "text/gpt2_bytes.h"
 
 #include <stdint.h>

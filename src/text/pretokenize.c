@@ -1,4 +1,5 @@
-/* GPT-2's pre-tokenisation by hand: one pass, no backtracking, so hostile text costs linear time. */
+/* GPT-2's pre-tokenisation by hand: one pass, no backtracking, so hostile text costs linear
+ * time. */
 #include "text/pretokenize.h"
 
 #include <string.h>

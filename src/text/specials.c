@@ -1,8 +1,8 @@
 /* Special tokens of Whisper's vocabularies.
  *
- * Files of Hugging Face and CTranslate2 name them, and names win. OpenAI's .pt files come with ranks
- * alone and ggml files with the text tokens alone; there the order is fixed by convention, and the
- * number of languages is what is left of the vocabulary's size.                                 */
+ * Files of Hugging Face and CTranslate2 name them, and names win. OpenAI's .pt files come with
+ * ranks alone and ggml files with the text tokens alone; there the order is fixed by convention,
+ * and the number of languages is what is left of the vocabulary's size.                          */
 #include "text/specials.h"
 
 #include <stdio.h>

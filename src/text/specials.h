@@ -21,11 +21,11 @@ bool text_specials_is_marker(const char *text, size_t n);
 /* Note that a token has this text; texts that are no special token of Whisper are ignored. */
 void text_specials_name(struct text_specials *specials, const char *text, size_t n, int32_t id);
 
-/* Complete the ids once all names are in. Where the start of a transcript was not named, all ids follow
- * from the sizes: text tokens, end of text, start, languages, six more, 1501 timestamps.
+/* Complete the ids once all names are in. Where the start of a transcript was not named, all ids
+ * follow from the sizes: text tokens, end of text, start, languages, six more, 1501 timestamps.
  *   n_text   ids of text tokens are below this
  *   n_model  rows of the model's output projection; 0 unknown
- * Errors: UNSUPPORTED when the sizes are none of Whisper's.                                     */
+ * Errors: UNSUPPORTED when the sizes are none of Whisper's.                                      */
 AURICLE_MUST_CHECK enum auricle_error text_specials_complete(struct text_specials *specials,
                                                              size_t n_text, size_t n_model,
                                                              struct au_fault *fault);

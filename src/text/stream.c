@@ -1,5 +1,5 @@
-/* Incremental UTF-8. At most three bytes can be waiting, so a new piece is first used byte by byte to
- * settle those; the rest of it is cut at the last complete character.                           */
+/* Incremental UTF-8. At most three bytes can be waiting, so a new piece is first used byte by
+ * byte to settle those; the rest of it is cut at the last complete character.                    */
 #include "text/stream.h"
 
 #include <string.h>

@@ -63,8 +63,8 @@ static enum auricle_error find_specials(struct text_tokenizer *t, const struct t
         const char *text = vocab->special_text[i];
         text_specials_name(&t->specials, text, strlen(text), vocab->special_id[i]);
     }
-    const enum auricle_error error =
-        text_specials_complete(&t->specials, vocab->n_tokens, vocab->n_model_vocab, fault);
+    const enum auricle_error error = text_specials_complete(&t->specials, vocab->n_tokens,
+                                                            vocab->n_model_vocab, fault);
     if (!error && vocab->n_model_vocab == 0 && t->specials.timestamp_begin >= 0) {
         const size_t end = (size_t)t->specials.timestamp_begin + TEXT_N_TIMESTAMPS;
         t->size = t->size < end ? end : t->size;

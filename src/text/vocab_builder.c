@@ -7,13 +7,13 @@
 
 enum { MAX_TEXT_BYTES = 64 << 20 };
 
-void vocab_builder_init(struct vocab_builder *b)
+void text_vocab_builder_init(struct vocab_builder *b)
 {
     *b = (struct vocab_builder){0};
     au_buf_init(&b->text, MAX_TEXT_BYTES);
 }
 
-void vocab_builder_deinit(struct vocab_builder *b)
+void text_vocab_builder_deinit(struct vocab_builder *b)
 {
     au_buf_deinit(&b->text);
     au_free(b->tokens.items);
@@ -61,8 +61,8 @@ static enum auricle_error check_id(int64_t id, const char *text, struct au_fault
                    text, TEXT_MAX_TOKENS - 1);
 }
 
-enum auricle_error vocab_builder_token(struct vocab_builder *b, int64_t id, const char *bytes,
-                                       size_t n, struct au_fault *fault)
+enum auricle_error text_vocab_builder_token(struct vocab_builder *b, int64_t id, const char *bytes,
+                                            size_t n, struct au_fault *fault)
 {
     const size_t at = b->text.len;
     const enum auricle_error error = check_id(id, "", fault);
@@ -72,8 +72,8 @@ enum auricle_error vocab_builder_token(struct vocab_builder *b, int64_t id, cons
     return note(b, &b->tokens, (size_t)id, at, id, fault);
 }
 
-enum auricle_error vocab_builder_gpt2_token(struct vocab_builder *b, int64_t id, const char *text,
-                                            size_t n, struct au_fault *fault)
+enum auricle_error text_vocab_builder_gpt2_token(struct vocab_builder *b, int64_t id,
+                                                 const char *text, size_t n, struct au_fault *fault)
 {
     const size_t at = b->text.len;
     const enum auricle_error error = check_id(id, text, fault);
@@ -83,8 +83,8 @@ enum auricle_error vocab_builder_gpt2_token(struct vocab_builder *b, int64_t id,
     return note(b, &b->tokens, (size_t)id, at, id, fault);
 }
 
-enum auricle_error vocab_builder_special(struct vocab_builder *b, int64_t id, const char *text,
-                                         size_t n, struct au_fault *fault)
+enum auricle_error text_vocab_builder_special(struct vocab_builder *b, int64_t id, const char *text,
+                                              size_t n, struct au_fault *fault)
 {
     const size_t at = b->text.len;
     const enum auricle_error error = check_id(id, text, fault);
@@ -96,8 +96,8 @@ enum auricle_error vocab_builder_special(struct vocab_builder *b, int64_t id, co
     return note(b, &b->specials, b->specials.n, at, id, fault);
 }
 
-enum auricle_error vocab_builder_merge(struct vocab_builder *b, const char *text, size_t n,
-                                       struct au_fault *fault)
+enum auricle_error text_vocab_builder_merge(struct vocab_builder *b, const char *text, size_t n,
+                                            struct au_fault *fault)
 {
     const size_t at = b->text.len;
     if (b->merges.n >= TEXT_MAX_TOKENS)
@@ -115,8 +115,8 @@ static const char **pointers(const struct vocab_builder *b, const struct vocab_l
     return out;
 }
 
-enum auricle_error vocab_builder_finish(const struct vocab_builder *b, size_t n_model_vocab,
-                                        struct text_tokenizer **out, struct au_fault *fault)
+enum auricle_error text_vocab_builder_finish(const struct vocab_builder *b, size_t n_model_vocab,
+                                             struct text_tokenizer **out, struct au_fault *fault)
 {
     const char **tokens = pointers(b, &b->tokens);
     const char **specials = pointers(b, &b->specials);

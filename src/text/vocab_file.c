@@ -6,8 +6,8 @@
  *   vocabulary.json, vocabulary.txt    CTranslate2: every token in id order
  *   NAME.tiktoken                      OpenAI: "base64 rank" lines, text tokens only
  *
- * The files are from outside: sizes are limited, ids checked, and a line or value that is not what it
- * should be is refused with its place.                                                          */
+ * The files are from outside: sizes are limited, ids checked, and a line or value that is not
+ * what it should be is refused with its place.                                                   */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ static enum auricle_error read_token_object(struct vocab_builder *b, const struc
     for (size_t i = 0; i < n && !error; i++) {
         const char *key;
         const struct au_json *id = au_json_member(object, i, &key);
-        error = vocab_builder_gpt2_token(b, au_json_int(id, -1), key, strlen(key), fault);
+        error = text_vocab_builder_gpt2_token(b, au_json_int(id, -1), key, strlen(key), fault);
     }
     return error;
 }
@@ -49,7 +49,7 @@ static enum auricle_error read_added_object(struct vocab_builder *b, const struc
     for (size_t i = 0; i < au_json_size(object) && !error; i++) {
         const char *key;
         const struct au_json *id = au_json_member(object, i, &key);
-        error = vocab_builder_special(b, au_json_int(id, -1), key, strlen(key), fault);
+        error = text_vocab_builder_special(b, au_json_int(id, -1), key, strlen(key), fault);
     }
     return error;
 }
@@ -67,7 +67,7 @@ static enum auricle_error read_added_decoder(struct vocab_builder *b, const stru
         if (!content || !au_parse_i64(key, &id))
             return au_fail(fault, AURICLE_E_FORMAT,
                            "added_tokens_decoder: \"%.40s\" is not an id with a content", key);
-        error = vocab_builder_special(b, id, content, strlen(content), fault);
+        error = text_vocab_builder_special(b, id, content, strlen(content), fault);
     }
     return error;
 }
@@ -82,8 +82,8 @@ static enum auricle_error read_added_array(struct vocab_builder *b, const struct
         const char *content = au_json_string(au_json_get(token, "content"), NULL);
         if (!content)
             return au_fail(fault, AURICLE_E_FORMAT, "added_tokens[%zu] has no content", i);
-        error = vocab_builder_special(b, au_json_int(au_json_get(token, "id"), -1), content,
-                                      strlen(content), fault);
+        error = text_vocab_builder_special(b, au_json_int(au_json_get(token, "id"), -1), content,
+                                           strlen(content), fault);
     }
     return error;
 }
@@ -113,7 +113,7 @@ static enum auricle_error read_merges_array(struct vocab_builder *b, const struc
         if (joined.error)
             error = au_fail(fault, joined.error, "merges[%zu] does not fit into memory", i);
         if (!error)
-            error = vocab_builder_merge(b, joined.data, joined.len, fault);
+            error = text_vocab_builder_merge(b, joined.data, joined.len, fault);
     }
     au_buf_deinit(&joined);
     return error;
@@ -148,7 +148,7 @@ static enum auricle_error read_vocabulary_json(struct vocab_builder *b, const st
         const char *token = au_json_string(au_json_item(root, i), NULL);
         if (!token)
             return au_fail(fault, AURICLE_E_FORMAT, "token %zu is not a string", i);
-        error = vocab_builder_gpt2_token(b, (int64_t)i, token, strlen(token), fault);
+        error = text_vocab_builder_gpt2_token(b, (int64_t)i, token, strlen(token), fault);
     }
     return error;
 }
@@ -181,13 +181,13 @@ static enum auricle_error read_merge_line(struct vocab_builder *b, const char *l
 {
     if (n == 0 || (number == 1 && line[0] == '#'))
         return AURICLE_OK; /* "#version: 0.2" */
-    return vocab_builder_merge(b, line, n, fault);
+    return text_vocab_builder_merge(b, line, n, fault);
 }
 
 static enum auricle_error read_vocabulary_line(struct vocab_builder *b, const char *line, size_t n,
                                                size_t number, struct au_fault *fault)
 {
-    return vocab_builder_gpt2_token(b, (int64_t)number - 1, line, n, fault);
+    return text_vocab_builder_gpt2_token(b, (int64_t)number - 1, line, n, fault);
 }
 
 static int base64_value(char c)
@@ -243,7 +243,7 @@ static enum auricle_error read_rank_line(struct vocab_builder *b, const char *li
     if (error)
         au_fail(fault, error, "line %zu is not a token in base64, a blank and its rank", number);
     else
-        error = vocab_builder_token(b, rank, bytes.data, bytes.len, fault);
+        error = text_vocab_builder_token(b, rank, bytes.data, bytes.len, fault);
     au_buf_deinit(&bytes);
     return error;
 }
@@ -346,14 +346,14 @@ enum auricle_error text_tokenizer_from_folder(const char *folder, size_t n_model
                                               struct text_tokenizer **out, struct au_fault *fault)
 {
     struct vocab_builder builder;
-    vocab_builder_init(&builder);
+    text_vocab_builder_init(&builder);
     enum auricle_error error = read_folder(&builder, folder, fault);
     if (!error) {
-        error = vocab_builder_finish(&builder, n_model_vocab, out, fault);
+        error = text_vocab_builder_finish(&builder, n_model_vocab, out, fault);
         if (error)
             au_fault_prefix(fault, folder);
     }
-    vocab_builder_deinit(&builder);
+    text_vocab_builder_deinit(&builder);
     return error;
 }
 
@@ -361,13 +361,13 @@ enum auricle_error text_tokenizer_from_tiktoken(const char *path, size_t n_model
                                                 struct text_tokenizer **out, struct au_fault *fault)
 {
     struct vocab_builder builder;
-    vocab_builder_init(&builder);
+    text_vocab_builder_init(&builder);
     enum auricle_error error = read_text_file(&builder, path, read_rank_line, fault);
     if (!error) {
-        error = vocab_builder_finish(&builder, n_model_vocab, out, fault);
+        error = text_vocab_builder_finish(&builder, n_model_vocab, out, fault);
         if (error)
             au_fault_prefix(fault, path);
     }
-    vocab_builder_deinit(&builder);
+    text_vocab_builder_deinit(&builder);
     return error;
 }

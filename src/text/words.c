@@ -6,8 +6,8 @@
  * into words: a new word begins at a special token, at a blank, at punctuation that stands alone,
  * and at the first unit.
  *
- * Nothing is allocated: the text of a span of tokens is read through a cursor that gathers the bytes
- * of a character over token borders.                                                            */
+ * Nothing is allocated: the text of a span of tokens is read through a cursor that gathers the
+ * bytes of a character over token borders.                                                       */
 #include <string.h>
 
 #include "base/utf8.h"

@@ -1,5 +1,6 @@
-/* The text layer against the reference: every tokenizer case, all special ids, languages, suppressed
- * tokens, decoding, word splitting; for each kind of vocabulary that models come with.           */
+/* The text layer against the reference: every tokenizer case, all special ids, languages,
+ * suppressed tokens, decoding, word splitting; for each kind of vocabulary that models come
+ * with.                                                                                          */
 #include "support/support.h"
 
 #include "base/file.h"

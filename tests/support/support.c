@@ -8,7 +8,7 @@
 
 #define MAX_FILE_BYTES ((size_t)256 << 20)
 
-/* ---- Paths ------------------------------------------------------------------------------------ */
+/* ---- Paths ----------------------------------------------------------------------------------- */
 
 static char *below(const char *variable, const char *folder, const char *name)
 {
@@ -84,7 +84,7 @@ char *au_test_read(const char *path, size_t *out_bytes)
     return text;
 }
 
-/* ---- Comparison ------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
 struct au_test_diff au_test_compare(const float *got, const float *expected, size_t n)
 {
@@ -137,7 +137,7 @@ void au_test_ok_at(enum auricle_error code, const struct au_fault *fault, const 
     _fail(file, line);
 }
 
-/* ---- Random numbers and failing memory -------------------------------------------------------- */
+/* ---- Random numbers and failing memory ------------------------------------------------------- */
 
 uint64_t au_test_random_u64(struct au_test_random *r)
 {

@@ -1,12 +1,12 @@
 /* What the tests of every layer share: paths of fixtures, .npy arrays, gunzip, comparison, scratch
  * folders and failing allocations.
  *
- * Fixtures lie outside the repository ($AURICLE_SHARED/fixtures, see tests/meson.build). A test that
- * needs one begins with
+ * Fixtures lie outside the repository ($AURICLE_SHARED/fixtures, see tests/meson.build). A test
+ * that needs one begins with
  *     char *path = au_test_fixture("mel/mel_filters_80.npy");
  * which prints what is missing and skips the test (cmocka's skip(), it does not return) where the
  * file is absent. All other helpers fail the test, with a sentence, when something goes wrong.
- * Release strings and blocks with au_free.                                                      */
+ * Release strings and blocks with au_free.                                                       */
 #ifndef AURICLE_TESTS_SUPPORT_H
 #define AURICLE_TESTS_SUPPORT_H
 
@@ -25,7 +25,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-/* ---- Paths ------------------------------------------------------------------------------------ */
+/* ---- Paths ----------------------------------------------------------------------------------- */
 
 char *au_test_fixture(const char *name); /* path under fixtures; skips the test when absent */
 char *au_test_shared(const char *name);  /* the same directly under $AURICLE_SHARED */
@@ -37,7 +37,7 @@ void au_test_scratch_remove(char *folder); /* removes it with all it holds; free
 char *au_test_write(const char *folder, const char *name, const void *data,
                     size_t bytes); /* writes folder/name; returns its path */
 
-/* ---- Arrays ----------------------------------------------------------------------------------- */
+/* ---- Arrays ---------------------------------------------------------------------------------- */
 
 #define AU_TEST_MAX_RANK 4
 
@@ -60,7 +60,7 @@ uint8_t *au_test_gunzip(const char *path, size_t *out_bytes);
 char *au_test_gunzip_to(const char *path, const char *folder, const char *name);
 char *au_test_read(const char *path, size_t *out_bytes); /* whole file, zero terminated */
 
-/* ---- Comparison ------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
 struct au_test_diff {
     double max_abs, mean_abs, rms;
@@ -81,7 +81,7 @@ void au_test_close_at(const float *got, const float *expected, size_t n, double 
 void au_test_ok_at(enum auricle_error code, const struct au_fault *fault, const char *name,
                    const char *file, int line);
 
-/* ---- Random numbers and failing memory -------------------------------------------------------- */
+/* ---- Random numbers and failing memory ------------------------------------------------------- */
 
 /* SplitMix64: reproducible numbers for made-up inputs. */
 struct au_test_random {
@@ -93,8 +93,8 @@ void au_test_random_fill(struct au_test_random *r, float *x, size_t n);
 
 /* Run `attempt` again and again, with the first, second, third ... allocation failing, until it
  * reports success with no failure left to meet. attempt returns its code and has released all it
- * made; each failing run must return AURICLE_E_NOMEM. At most max_allocations runs. Returns how many
- * allocations the successful run makes.                                                         */
+ * made; each failing run must return AURICLE_E_NOMEM. At most max_allocations runs. Returns how
+ * many allocations the successful run makes.                                                     */
 uint64_t au_test_fail_each_allocation(enum auricle_error (*attempt)(void *context), void *context,
                                       uint64_t max_allocations);
 

@@ -18,7 +18,7 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static void mem_refuses_overflow(void **state)
 {
@@ -97,7 +97,7 @@ static void mem_copies_text(void **state)
     au_free(d);
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static void fail_records_a_sentence(void **state)
 {
@@ -172,7 +172,7 @@ static void every_error_has_a_name(void **state)
     assert_string_equal(auricle_version(), AURICLE_VERSION);
 }
 
-/* ---- Buffers ---------------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
 static void buf_grows_and_stays_terminated(void **state)
 {
@@ -249,7 +249,7 @@ static void buf_survives_no_memory(void **state)
     au_buf_deinit(&buf);
 }
 
-/* ---- Maps ------------------------------------------------------------------------------------- */
+/* ---- Maps ------------------------------------------------------------------------------------ */
 
 static void map_holds_what_was_put(void **state)
 {
@@ -333,7 +333,7 @@ static void map_survives_every_allocation_failure(void **state)
     }
 }
 
-/* ---- Text ------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void str_compares(void **state)
 {
@@ -444,7 +444,7 @@ static void parse_settings(void **state)
     assert_false(au_parse_seconds("", &s));
 }
 
-/* ---- Time and log ----------------------------------------------------------------------------- */
+/* ---- Time and log ---------------------------------------------------------------------------- */
 
 static void time_text_is_iso(void **state)
 {

@@ -27,7 +27,7 @@ static void check_refused(const char *text, size_t n, enum auricle_error expecte
     assert_int_equal(strncmp(fault.text, "doc: ", 5), 0);
 }
 
-/* ---- Reader ----------------------------------------------------------------------------------- */
+/* ---- Reader ---------------------------------------------------------------------------------- */
 
 static void reader_gives_typed_values(void **state)
 {
@@ -191,7 +191,7 @@ static void files_are_read_with_a_limit(void **state)
     au_test_scratch_remove(folder);
 }
 
-/* ---- Writer ----------------------------------------------------------------------------------- */
+/* ---- Writer ---------------------------------------------------------------------------------- */
 
 static void writer_nests_and_indents(void **state)
 {

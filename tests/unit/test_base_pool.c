@@ -41,7 +41,8 @@ static void count_task(void *context, size_t task, int worker)
         continue;
 }
 
-/* Many short regions of changing size and context: each task runs exactly once, in its own region. */
+/* Many short regions of changing size and context: each task runs exactly once, in its own
+ * region. */
 static void hammer(struct au_pool *pool, int n_regions)
 {
     static struct tally tallies[2];
@@ -113,7 +114,7 @@ static void creation_survives_no_memory(void **state)
     }
 }
 
-/* ---- Processor count -------------------------------------------------------------------------- */
+/* ---- Processor count ------------------------------------------------------------------------- */
 
 static char *scratch_folder(void)
 {

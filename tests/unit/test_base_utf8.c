@@ -29,7 +29,8 @@ static void every_code_point_round_trips(void **state)
 }
 
 /* Text with bad sequences as the decoder should see it, replacement characters written as '?'.
- * Expected results: the standard's tables 3-8 to 3-11, and Python's bytes.decode("utf-8", "replace"). */
+ * Expected results: the standard's tables 3-8 to 3-11, and Python's bytes.decode("utf-8",
+ * "replace"). */
 static void bad_sequences_give_maximal_subparts(void **state)
 {
     (void)state;

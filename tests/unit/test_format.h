@@ -1,6 +1,6 @@
 /* Shared by the tests of src/format: model files assembled in memory, and the ways to damage them.
  *
- * Each topic is a file with one function that runs its group; test_format.c calls them all.       */
+ * Each topic is a file with one function that runs its group; test_format.c calls them all.      */
 #ifndef TEST_FORMAT_H
 #define TEST_FORMAT_H
 
@@ -14,7 +14,7 @@ int test_format_folder(void);
 int test_format_config(void);
 int test_format_ggml(void);
 
-/* ---- Writing (little-endian; a failed append fails the test at file_done) -------------------------- */
+/* ---- Writing (little-endian; a failed append fails the test at file_done) -------------------- */
 
 void put_u8(struct au_buf *file, uint8_t value);
 void put_u16(struct au_buf *file, uint16_t value);
@@ -24,7 +24,7 @@ void put_f32(struct au_buf *file, float value);
 void put_bytes(struct au_buf *file, const void *bytes, size_t n);
 void put_text(struct au_buf *file, const char *text); /* without a length or an end */
 
-/* ---- Reading: always from a block of exactly the right size, so that a sanitizer sees overruns ----- */
+/* ---- Reading: always from a block of exactly the right size, so that a sanitizer sees overruns */
 
 struct opened {
     uint8_t *bytes;
@@ -45,8 +45,8 @@ void assert_refused(const struct au_buf *file, enum auricle_error error, const c
 float element(const struct format_weights *weights, const char *name, size_t i);
 void assert_shape(const struct format_weights *weights, const char *name, const char *shape);
 
-/* Cut the file at every length below n_cut_bytes (0: all): each must be refused, except at the lengths
- * that may_load allows (NULL: none).                                                             */
+/* Cut the file at every length below n_cut_bytes (0: all): each must be refused, except at the
+ * lengths that may_load allows (NULL: none).                                                     */
 void assert_every_cut_is_refused(const struct au_buf *file, bool (*may_load)(size_t length));
 /* Put every value of a small set into every byte of the first n bytes, and flip each bit: the file
  * may load or not, but nothing may crash; what loads is read completely.                         */

@@ -100,7 +100,7 @@ static void integers_convert(void **state)
     }
 }
 
-/* ---- Blocks: ggml's definitions, element by element in double ------------------------------------ */
+/* ---- Blocks: ggml's definitions, element by element in double -------------------------------- */
 
 static double block_value(enum format_type type, const uint8_t *p, size_t j)
 {

@@ -48,7 +48,7 @@ void put_f32(struct au_buf *file, float value)
     put_u32(file, bits);
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------ */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 void open_bytes(const void *data, size_t n, struct opened *out)
 {

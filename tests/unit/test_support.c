@@ -1,4 +1,5 @@
-/* Tests of the test helpers: a comparison that cannot fail would make every golden test worthless. */
+/* Tests of the test helpers: a comparison that cannot fail would make every golden test
+ * worthless. */
 #include "support/support.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* Tests of the tokenizer, its vocabulary readers, languages, word splitting and streamed text, on small
- * vocabularies made here: right answers worked out by hand, and input meant to break it.        */
+/* Tests of the tokenizer, its vocabulary readers, languages, word splitting and streamed text,
+ * on small vocabularies made here: right answers worked out by hand, and input meant to break
+ * it.                                                                                            */
 #include "support/support.h"
 
 #include "base/buf.h"

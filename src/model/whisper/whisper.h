@@ -25,10 +25,10 @@ struct whisper_dims {
 
 struct whisper_model; /* opaque, immutable after loading */
 
-/* Read dimensions from the file's own header or from a Hugging Face / CTranslate2 config.json beside
- * it, bind every tensor by name, check every shape, pack for `ops` and `type`. The weights may be
- * closed afterwards. Errors: SHAPE, NOT_FOUND (a tensor; named), FORMAT, UNSUPPORTED (another
- * model family; named), NOMEM.                                                                  */
+/* Read dimensions from the file's own header or from a Hugging Face / CTranslate2 config.json
+ * beside it, bind every tensor by name, check every shape, pack for `ops` and `type`. The
+ * weights may be closed afterwards. Errors: SHAPE, NOT_FOUND (a tensor; named), FORMAT,
+ * UNSUPPORTED (another model family; named), NOMEM.                                              */
 AURICLE_MUST_CHECK enum auricle_error whisper_model_create(
     const struct format_weights *weights, const struct kern_ops *ops, enum kern_type type,
     struct au_pool *pool, struct whisper_model **out, struct au_fault *fault);
@@ -36,14 +36,15 @@ AURICLE_MUST_CHECK enum auricle_error whisper_model_create(
 AURICLE_MUST_CHECK enum auricle_error whisper_model_random(
     const struct whisper_dims *dims, uint64_t seed, const struct kern_ops *ops, enum kern_type type,
     struct au_pool *pool, struct whisper_model **out);
-/* Dimensions of a named size: "tiny" ... "large-v3", "turbo", with ".en" variants; false when unknown. */
+/* Dimensions of a named size: "tiny" ... "large-v3", "turbo", with ".en" variants; false when
+ * unknown. */
 bool whisper_dims_named(const char *name, struct whisper_dims *out);
 void whisper_model_destroy(struct whisper_model *model);
 const struct whisper_dims *whisper_model_dims(const struct whisper_model *model);
 uint64_t whisper_model_bytes(const struct whisper_model *model);
 enum kern_type whisper_model_type(const struct whisper_model *model);
 
-/* ---- Windows: what the encoder leaves for the decoder ------------------------------------------ */
+/* ---- Windows: what the encoder leaves for the decoder ---------------------------------------- */
 
 /* Cross-attention keys and values of one window for all decoder layers, and the encoder output on
  * request. Opaque size: whisper_window_bytes at admission.                                      */
@@ -56,18 +57,20 @@ size_t whisper_window_bytes(const struct whisper_model *model);
 /* Encode B windows of log-mel.
  *   mels     [B] pointers to [2 * n_audio_ctx, n_mels] f32, time major, normalised; borrowed
  *   windows  [B] receive cross keys and values
- *   out      [B] pointers to [n_audio_ctx, D] f32 for the encoder output, or NULL (the array or an entry)
- * Thread: one call at a time per workspace and pool.  Allocates: never (whisper_plan_encode).   */
+ *   out      [B] pointers to [n_audio_ctx, D] f32 for the encoder output, or NULL (the array or an
+ *   entry)
+ * Thread: one call at a time per workspace and pool.  Allocates: never (whisper_plan_encode).    */
 void whisper_encode(const struct whisper_model *model, struct au_pool *pool,
                     struct tensor_workspace *ws, size_t n_windows, const float *const *mels,
                     struct whisper_window *const *windows, float *const *out);
 size_t whisper_plan_encode(const struct whisper_model *model, int n_threads, size_t n_windows);
 
-/* ---- Self-attention cells ----------------------------------------------------------------------- */
+/* ---- Self-attention cells -------------------------------------------------------------------- */
 
-/* A pool of cells, each the keys and values of one token in all decoder layers. A hypothesis is a
- * list of cell numbers in position order, so beams that share a past share cells and reordering
- * copies 4 bytes per position and no keys. Which cells are free is the caller's business (recog).  */
+/* A pool of cells, each the keys and values of one token in all decoder layers. A hypothesis is
+ * a list of cell numbers in position order, so beams that share a past share cells and
+ * reordering copies 4 bytes per position and no keys. Which cells are free is the caller's
+ * business (recog).                                                                              */
 struct whisper_cells;
 AURICLE_MUST_CHECK enum auricle_error whisper_cells_create(const struct whisper_model *model,
                                                            size_t n_cells,
@@ -93,7 +96,8 @@ struct whisper_row {
 struct whisper_head {
     int16_t layer, head;
 };
-/* Alignment heads: from generation_config.json, else the published table for the dims, else all heads of the upper half. Borrowed. */
+/* Alignment heads: from generation_config.json, else the published table for the dims, else all
+ * heads of the upper half. Borrowed. */
 const struct whisper_head *whisper_alignment_heads(const struct whisper_model *model, size_t *n);
 
 /* Step R rows as one batch. Rows must not write the same cell. n_past + n_tokens <= n_text_ctx.

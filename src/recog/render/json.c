@@ -1,8 +1,8 @@
 /* The result as one JSON object on one line.
  *
- * "text", "segments" and "language" come first and are what openai/whisper writes, member by member;
- * what auricle adds (per-segment language, duration, dropped segments with the rule that dropped
- * them, warning, timings) stands after those.                                                    */
+ * "text", "segments" and "language" come first and are what openai/whisper writes, member by
+ * member; what auricle adds (per-segment language, duration, dropped segments with the rule that
+ * dropped them, warning, timings) stands after those.                                            */
 #include <math.h>
 #include <stdio.h>
 

@@ -2,10 +2,12 @@
  *
  * The first five are written segment by segment (`begin`, then `segment` for each), so a front end
  * can show them while the transcript is made; the pieces joined are byte for byte what
- * recog_render_result gives. json needs the whole result. The layouts of txt, srt, vtt, tsv and json
- * are those of openai/whisper's writers (whisper/utils.py), with two repairs where those would break
- * the file: a blank line inside a cue and a line break inside a tsv or lrc field are taken out.
- * Functions append to the caller's buffer, whose `error` collects failures. No state; any thread. */
+ * recog_render_result gives. json needs the whole result. The layouts of txt, srt, vtt, tsv and
+ * json are those of openai/whisper's writers (whisper/utils.py), with two repairs where those would
+ * break the file: a blank line inside a cue and a line break inside a tsv or lrc field are taken
+ * out.
+ * Functions append to the caller's buffer, whose `error` collects failures. No state; any
+ * thread. */
 #ifndef RECOG_RENDER_RENDER_H
 #define RECOG_RENDER_RENDER_H
 
