@@ -1,6 +1,6 @@
-/* Whisper's encoder and decoder against the reference implementation, stage by stage, for every file
- * format that holds the same weights and every instruction level this machine has. Greedy decoding
- * belongs to the recogniser's tests. Tolerances: fixtures/README.md.                             */
+/* Whisper's encoder and decoder against the reference implementation, stage by stage, for every
+ * file format that holds the same weights and every instruction level this machine has. Greedy
+ * decoding belongs to the recogniser's tests. Tolerances: fixtures/README.md.                    */
 #include <math.h>
 
 #include "base/file.h"
@@ -10,7 +10,7 @@
 
 #define THREADS 2
 
-/* ---- One model, one window ---------------------------------------------------------------------- */
+/* ---- One model, one window ------------------------------------------------------------------- */
 
 struct rig {
     struct format_weights *weights;
@@ -90,7 +90,7 @@ static const char *ggml_path(void)
     return path;
 }
 
-/* ---- Encoder ------------------------------------------------------------------------------------ */
+/* ---- Encoder --------------------------------------------------------------------------------- */
 
 static void compare_stage(void *context, const char *name, int layer, const float *x, size_t rows,
                           size_t width)
@@ -150,7 +150,7 @@ static void encoder_equals_reference_at_every_stage(void **state)
     au_test_npy_free(&want);
 }
 
-/* ---- Decoder ------------------------------------------------------------------------------------ */
+/* ---- Decoder --------------------------------------------------------------------------------- */
 
 struct forced {
     struct au_json *json;
@@ -279,7 +279,7 @@ static void prefill_equals_single_steps_bit_for_bit(void **state)
     au_json_free(forced.json);
 }
 
-/* ---- Languages ---------------------------------------------------------------------------------- */
+/* ---- Languages ------------------------------------------------------------------------------- */
 
 /* Probabilities of the languages after <|startoftranscript|>, for the window rig holds. */
 static void compare_languages(struct rig *rig, const struct au_json *probs, int expected_token)
@@ -324,7 +324,7 @@ static void language_probabilities_equal_reference(void **state)
     au_json_free(json);
 }
 
-/* ---- The same weights in other files ------------------------------------------------------------ */
+/* ---- The same weights in other files --------------------------------------------------------- */
 
 /* Encoder output and the logits of the forced tokens: [1500 * 128] and [24 * vocab]. */
 static void run_file(const char *path, float *encoded, float *logits, size_t *n_heads)
@@ -393,7 +393,7 @@ static void every_file_format_gives_the_same_bits(void **state)
     au_free(encoded);
 }
 
-/* ---- 128 mels, 51866 tokens, one head ----------------------------------------------------------- */
+/* ---- 128 mels, 51866 tokens, one head -------------------------------------------------------- */
 
 static void v3_equals_reference(void **state)
 {

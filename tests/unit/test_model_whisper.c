@@ -18,7 +18,7 @@ static const struct whisper_dims small_dims = {
     .n_text_layer = 2,
 };
 
-/* ---- Sizes -------------------------------------------------------------------------------------- */
+/* ---- Sizes ----------------------------------------------------------------------------------- */
 
 static void named_sizes_are_known(void **state)
 {
@@ -91,7 +91,7 @@ static void impossible_dimensions_are_refused(void **state)
     }
 }
 
-/* ---- A model with everything it needs ----------------------------------------------------------- */
+/* ---- A model with everything it needs -------------------------------------------------------- */
 
 #define MAX_WINDOWS 3
 #define MAX_TOKENS  32
@@ -151,7 +151,7 @@ static bool all_finite(const float *x, size_t n)
     return true;
 }
 
-/* ---- Independence of batch, split and threads --------------------------------------------------- */
+/* ---- Independence of batch, split and threads ------------------------------------------------ */
 
 enum { VOCAB = 61, STEPS = 6 };
 
@@ -311,7 +311,7 @@ static void encoder_output_is_handed_out_on_request(void **state)
     rig_close(&rig);
 }
 
-/* ---- Files of every naming ---------------------------------------------------------------------- */
+/* ---- Files of every naming ------------------------------------------------------------------- */
 
 /* A safetensors file in the making: f32 tensors with numbers that depend on `salt` alone. */
 struct maker {
@@ -547,7 +547,7 @@ static void absent_encoder_positions_are_computed(void **state)
     au_test_scratch_remove(folder);
 }
 
-/* ---- Refusals ----------------------------------------------------------------------------------- */
+/* ---- Refusals -------------------------------------------------------------------------------- */
 
 static void expect_refusal(enum whisper_naming naming, const char *skip, const char *bend,
                            const char *config, enum auricle_error code, const char *words)
@@ -612,7 +612,7 @@ static void a_configuration_of_another_model_is_noticed(void **state)
     au_test_scratch_remove(folder);
 }
 
-/* ---- Running out of memory ---------------------------------------------------------------------- */
+/* ---- Running out of memory ------------------------------------------------------------------- */
 
 static enum auricle_error load_and_drop(void *context)
 {

@@ -26,7 +26,7 @@ static enum auricle_error out_of_memory(const struct binder *b)
                    b->path);
 }
 
-/* ---- Finding and checking ----------------------------------------------------------------------- */
+/* ---- Finding and checking -------------------------------------------------------------------- */
 
 static bool is_quantised(enum format_type type)
 {
@@ -96,7 +96,7 @@ static enum auricle_error find_tensor(const struct binder *b, const char *name, 
     return error;
 }
 
-/* ---- Random numbers for benchmarks -------------------------------------------------------------- */
+/* ---- Random numbers for benchmarks ----------------------------------------------------------- */
 
 /* Uniform in [-1, 1), a function of seed and index alone (splitmix64's finaliser), so that workers
  * can make any part in any order.                                                                */
@@ -114,7 +114,7 @@ static uint64_t next_seed(struct binder *b)
     return b->seed += 0xD1342543DE82EF95U;
 }
 
-/* ---- Vectors ------------------------------------------------------------------------------------ */
+/* ---- Vectors --------------------------------------------------------------------------------- */
 
 /* Read a vector or table of `rows` x `columns`; random: `centre` plus a little noise. */
 static enum auricle_error bind_table(struct binder *b, const char *name, size_t rows,
@@ -190,7 +190,7 @@ static enum auricle_error bind_audio_positions(struct binder *b)
     return AURICLE_OK;
 }
 
-/* ---- Matrices ----------------------------------------------------------------------------------- */
+/* ---- Matrices -------------------------------------------------------------------------------- */
 
 #define MAX_PARTS 3 /* query, key, value */
 
@@ -343,7 +343,7 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
     return error;
 }
 
-/* ---- Blocks ------------------------------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 /* The perceptron's inner width is not among the dimensions: read it from the tensor. */
 static enum auricle_error hidden_width(const struct binder *b, enum whisper_side side, int layer,
@@ -416,7 +416,7 @@ static enum auricle_error bind_blocks(struct binder *b, enum whisper_side side, 
     return error;
 }
 
-/* ---- Vocabulary --------------------------------------------------------------------------------- */
+/* ---- Vocabulary ------------------------------------------------------------------------------ */
 
 /* Rows are looked up one by one, so they stay in the file's own type, at its size. */
 static enum auricle_error copy_embedding(struct binder *b, const struct format_tensor *tensor,
@@ -493,7 +493,7 @@ static enum auricle_error bind_vocabulary(struct binder *b)
     return error ? error : pack_stack(b, &stack, NULL, &model->output);
 }
 
-/* ---- The whole ---------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 enum auricle_error whisper_bind(struct whisper_model *model, const struct whisper_source *source,
                                 struct au_pool *pool, struct au_fault *fault)

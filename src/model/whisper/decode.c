@@ -83,7 +83,7 @@ static void take_buffers(struct decoding *dec, struct tensor_workspace *ws)
     dec->scratch = tensor_take(ws, product_scratch(dec->model, dec->n, dec->n_logits), 1);
 }
 
-/* ---- Embedding ---------------------------------------------------------------------------------- */
+/* ---- Embedding ------------------------------------------------------------------------------- */
 
 static void embed(struct decoding *dec)
 {
@@ -106,7 +106,7 @@ static void embed(struct decoding *dec)
     }
 }
 
-/* ---- Attention ---------------------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------------------- */
 
 struct attention_call {
     struct decoding *dec;
@@ -220,7 +220,7 @@ static void cross_attention(struct decoding *dec, int layer)
                       KERN_ACT_NONE, dec->scratch);
 }
 
-/* ---- Logits ------------------------------------------------------------------------------------- */
+/* ---- Logits ---------------------------------------------------------------------------------- */
 
 /* The rows' own buffers when they follow each other as one matrix, else NULL. */
 static float *adjacent_logits(const struct decoding *dec)
@@ -271,7 +271,7 @@ static void project(struct decoding *dec, const struct whisper_trace *trace)
     }
 }
 
-/* ---- The step ----------------------------------------------------------------------------------- */
+/* ---- The step -------------------------------------------------------------------------------- */
 
 void whisper_decode_traced(const struct whisper_model *model, struct au_pool *pool,
                            struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "model/whisper/parts.h"
 
-/* ---- Named sizes -------------------------------------------------------------------------------- */
+/* ---- Named sizes ----------------------------------------------------------------------------- */
 
 enum { ENGLISH = 51864, MULTILINGUAL = 51865, MULTILINGUAL_V3 = 51866 };
 
@@ -61,7 +61,7 @@ bool whisper_dims_named(const char *name, struct whisper_dims *out)
     return false;
 }
 
-/* ---- Limits ------------------------------------------------------------------------------------- */
+/* ---- Limits ---------------------------------------------------------------------------------- */
 
 /* Far above every published model, far below what would overflow a product of three of them. */
 struct dim_limit {
@@ -120,7 +120,7 @@ enum auricle_error whisper_dims_check(const struct whisper_dims *dims, const cha
     return AURICLE_OK;
 }
 
-/* ---- Alignment heads ---------------------------------------------------------------------------- */
+/* ---- Alignment heads ------------------------------------------------------------------------- */
 
 /* Published with the checkpoints (openai/whisper __init__.py), found there by dynamic time warping
  * against known word times.                                                                      */

@@ -31,7 +31,7 @@ static void trace_rows(const struct encoding *e, const char *name, int layer, co
         e->trace->stage(e->trace->context, name, layer, x, e->n, e->d);
 }
 
-/* ---- Convolutions ------------------------------------------------------------------------------- */
+/* ---- Convolutions ---------------------------------------------------------------------------- */
 
 struct im2col_call {
     const struct kern_ops *ops;
@@ -85,7 +85,7 @@ static void convolve(const struct encoding *e, const float *mel)
     tensor_release(e->ws, mark);
 }
 
-/* ---- Blocks ------------------------------------------------------------------------------------- */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 struct block_buffers {
     float *normed; /* [n, d] normed rows, then the heads' outputs */
@@ -173,7 +173,7 @@ static void run_block(const struct encoding *e, const struct whisper_block *bloc
     whisper_mlp_rows(model, e->pool, block, n, e->x, b->normed, b->wide, b->scratch);
 }
 
-/* ---- One window --------------------------------------------------------------------------------- */
+/* ---- One window ------------------------------------------------------------------------------ */
 
 static void encode_window(struct encoding *e, const float *mel, struct whisper_window *window,
                           float *out)

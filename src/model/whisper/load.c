@@ -15,7 +15,7 @@
 #define GUESSED_AUDIO_CTX  1500
 #define MAX_LAYERS         128
 
-/* ---- Dimensions from tensors -------------------------------------------------------------------- */
+/* ---- Dimensions from tensors ----------------------------------------------------------------- */
 
 static const struct format_tensor *find(const struct whisper_source *source, enum whisper_side side,
                                         int layer, enum whisper_slot slot)
@@ -73,7 +73,7 @@ static void dims_from_tensors(const struct whisper_source *source, struct whispe
     dims->n_text_head = count_heads(source, "decoder/num_heads", dims->n_text_state);
 }
 
-/* ---- Dimensions from headers -------------------------------------------------------------------- */
+/* ---- Dimensions from headers ----------------------------------------------------------------- */
 
 static void dims_from_header(const struct format_ggml_header *header, struct whisper_dims *dims)
 {
@@ -133,7 +133,7 @@ static enum auricle_error read_config(const struct format_weights *weights,
     return error;
 }
 
-/* ---- Alignment heads ---------------------------------------------------------------------------- */
+/* ---- Alignment heads ------------------------------------------------------------------------- */
 
 /* Some converted models list heads of the model they were distilled from: a list with a head that
  * does not exist is not believed at all.                                                         */
@@ -167,7 +167,7 @@ static enum auricle_error choose_heads(struct whisper_model *model,
     return AURICLE_OK;
 }
 
-/* ---- Creation ----------------------------------------------------------------------------------- */
+/* ---- Creation -------------------------------------------------------------------------------- */
 
 static enum auricle_error not_whisper(const struct format_weights *weights, struct au_fault *fault)
 {

@@ -2,7 +2,7 @@
  * Everything here allocates at load or admission; encode and decode never do.                    */
 #include "model/whisper/parts.h"
 
-/* ---- Model -------------------------------------------------------------------------------------- */
+/* ---- Model ----------------------------------------------------------------------------------- */
 
 static void norm_deinit(struct whisper_norm *norm)
 {
@@ -68,7 +68,7 @@ const struct whisper_head *whisper_alignment_heads(const struct whisper_model *m
     return model->heads;
 }
 
-/* ---- Windows ------------------------------------------------------------------------------------ */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 static size_t window_layer_floats(const struct whisper_model *model)
 {
@@ -106,7 +106,7 @@ void whisper_window_destroy(struct whisper_window *window)
     au_free(window);
 }
 
-/* ---- Cells -------------------------------------------------------------------------------------- */
+/* ---- Cells ----------------------------------------------------------------------------------- */
 
 /* Bytes of keys and values; false when the count is absurd. */
 static bool cells_kv_bytes(const struct whisper_model *model, size_t n_cells, size_t *out)

@@ -100,8 +100,9 @@ struct whisper_source {
     enum whisper_naming naming;
     uint64_t seed;
 };
-/* Fill in everything of a model whose dims, ops and type are set (bind.c). On failure the model is
- * half built, as destroy accepts it. Errors: NOT_FOUND, SHAPE, UNSUPPORTED (tensor named), NOMEM. */
+/* Fill in everything of a model whose dims, ops and type are set (bind.c). On failure the model
+ * is half built, as destroy accepts it. Errors: NOT_FOUND, SHAPE, UNSUPPORTED (tensor named),
+ * NOMEM. */
 AURICLE_MUST_CHECK enum auricle_error whisper_bind(struct whisper_model *model,
                                                    const struct whisper_source *source,
                                                    struct au_pool *pool, struct au_fault *fault);
