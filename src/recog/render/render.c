@@ -83,7 +83,7 @@ int64_t recog_render_ms(double seconds)
     return (int64_t)(ms < longest_ms ? ms : longest_ms);
 }
 
-/* ---- Public ---------------------------------------------------------------------------------- */
+/* ---- Public --------------------------------------------------------------------------------- */
 
 static enum auricle_error unknown_format(const char *format, struct auricle_message *message)
 {

@@ -1,0 +1,183 @@
+/* auricle doctor: what this machine offers, what the program found, and what to do about it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "app/app.h"
+#include "app/machine.h"
+#include "app/models.h"
+#include "app/output.h"
+#include "auricle/version.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "kern/kern.h"
+
+#define LEAST_MEMORY_BYTES (500u << 20)
+
+struct doctor_args {
+    struct app_general general; /* first: see app.h */
+    const char *model_dir;
+};
+
+/* A report in the making. */
+struct report {
+    struct au_buf text, advice;
+    bool ready;
+};
+
+__attribute__((format(printf, 3, 4))) static void put(struct report *report, const char *title,
+                                                      const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    au_buf_printf(&report->text, "%-12s", title);
+    app_help_wrap(&report->text, line, 12, 12, app_help_columns());
+}
+
+static void advise(struct report *report, const char *advice)
+{
+    au_buf_puts(&report->advice, "  - ");
+    app_help_wrap(&report->advice, advice, 4, 4, app_help_columns());
+}
+
+static double gigabytes(uint64_t bytes)
+{
+    return (double)bytes / 1e9;
+}
+
+static void report_processor(struct report *report, const struct app_machine *machine)
+{
+    struct au_buf levels;
+    au_buf_init(&levels, 512);
+    for (int level = 0; level < KERN_N_LEVELS; level++)
+        if (kern_level_usable((enum kern_level)level))
+            au_buf_printf(&levels, "%s%s", levels.len ? ", " : "",
+                          kern_level_name((enum kern_level)level));
+    put(report, "Processor", "%s", machine->processor[0] ? machine->processor : "unknown");
+    put(report, "  features", "%s", machine->features[0] ? machine->features : "unknown");
+    put(report, "  level", "%s (usable: %s)", kern_level_name(kern_detect()), levels.data);
+    put(report, "  threads", "%d of %d processors may be used", au_cpu_count(),
+        machine->n_processors);
+    if (kern_detect() == KERN_GENERIC)
+        advise(report, "this processor has no instruction set that auricle has fast code for: "
+                       "expect it to be slow");
+    au_buf_deinit(&levels);
+}
+
+static void report_memory(struct report *report, const struct app_machine *machine)
+{
+    put(report, "Memory", "%.1f GB, %.1f GB available", gigabytes(machine->memory_bytes),
+        gigabytes(machine->available_bytes));
+    if (machine->memory_limit_bytes)
+        put(report, "  limit", "%.1f GB (control group)", gigabytes(machine->memory_limit_bytes));
+    if (machine->available_bytes && machine->available_bytes < LEAST_MEMORY_BYTES)
+        advise(report, "little memory is free: use a small model (nano, tiny)");
+}
+
+static void report_models(struct report *report, const char *model_dir)
+{
+    struct app_model_folders folders;
+    struct app_model_list list = {0};
+    if (app_model_folders_init(model_dir, &folders) != AURICLE_OK) {
+        put(report, "Models", "out of memory");
+        return;
+    }
+    if (app_model_list_init(&folders, &list) == AURICLE_OK) {
+        put(report, "Models", "%zu found", list.n);
+        for (size_t i = 0; i < list.n; i++)
+            put(report, "", "%s, %.1f MB, %s", list.entries[i].name,
+                (double)list.entries[i].bytes / 1e6, list.entries[i].path);
+    }
+    for (size_t i = 0; i < folders.n; i++)
+        put(report, i ? "" : "  searched", "%s%s", folders.at[i],
+            au_file_is_dir(folders.at[i]) ? "" : " (not there)");
+    char *path = NULL;
+    bool bundled = false;
+    report->ready = app_model_find_default(&folders, &path, &bundled, NULL) == AURICLE_OK;
+    put(report, "  default", "%s", path ? path : "none");
+    if (!report->ready)
+        advise(report, "no default model: put a Whisper model into one of the folders searched, "
+                       "under a name such as base");
+    else if (bundled)
+        advise(report, "only the small bundled model serves as default: a larger Whisper model in "
+                       "one of the folders searched (as tiny, base, small) writes better words");
+    au_free(path);
+    app_model_list_deinit(&list);
+    app_model_folders_deinit(&folders);
+}
+
+static void report_rest(struct report *report, const struct app_machine *machine)
+{
+    put(report, "GPU", "%s",
+        machine->nvidia ? "an NVIDIA driver is loaded; this version computes on the processor"
+                        : "none used: this version computes on the processor");
+    put(report, "Locale", "%s%s", machine->locale, machine->utf8 ? "" : " (not UTF-8)");
+    if (!machine->utf8)
+        advise(report, "texts are UTF-8 always; a terminal with another locale may show some "
+                       "letters wrongly (LANG=C.UTF-8 helps)");
+}
+
+static int run_doctor(const struct app_command *self, int argc, char **argv)
+{
+    struct doctor_args args = {0};
+    struct app_settings settings;
+    struct app_parsed parsed;
+    struct app_machine machine;
+    struct report report = {.ready = true};
+    int code;
+    if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
+        return code;
+    if (parsed.n_operands) {
+        app_error("doctor takes options only, and \"%s\" is none", parsed.operands[0]);
+        app_settings_deinit(&settings);
+        return APP_EXIT_USAGE;
+    }
+    au_buf_init(&report.text, 0);
+    au_buf_init(&report.advice, 0);
+    app_machine_look(&machine);
+    put(&report, "auricle", "%s", auricle_version());
+    report_processor(&report, &machine);
+    report_memory(&report, &machine);
+    report_models(&report, args.model_dir);
+    report_rest(&report, &machine);
+    au_buf_printf(&report.text, "\nVerdict: %s\n%s",
+                  report.ready ? "ready to transcribe" : "a model is missing", report.advice.data);
+    code = app_print(report.text.data, report.text.len);
+    if (code == APP_EXIT_OK && !report.ready)
+        code = APP_EXIT_MODEL;
+    au_buf_deinit(&report.text);
+    au_buf_deinit(&report.advice);
+    app_settings_deinit(&settings);
+    return code;
+}
+
+static const struct app_option doctor_options[] = {
+    {.name = "model-dir",
+     .kind = APP_TEXT,
+     .value = "DIR[:DIR]",
+     .offset = offsetof(struct doctor_args, model_dir),
+     .setting = "AURICLE_MODELS",
+     .help = "look for models here first"},
+    {.name = NULL},
+};
+static const struct app_group doctor_group = {"Doctor", doctor_options};
+static const struct app_group *const doctor_groups[] = {&doctor_group, &app_group_general, NULL};
+
+const struct app_command app_command_doctor = {
+    .name = "doctor",
+    .summary = "what this machine offers, which models are there, what to do",
+    .about =
+        "Shows what auricle finds on this machine: the processor and the instruction sets used "
+        "on it, memory, decoders, models, locale; and ends with a verdict and advice.",
+    .examples = "  auricle doctor\n",
+    .groups = doctor_groups,
+    .notes = "Exit codes:\n"
+             "    0  ready to transcribe\n"
+             "    2  the command line, a setting or the configuration file is wrong\n"
+             "    3  no model was found\n",
+    .run = run_doctor,
+};

@@ -1,0 +1,350 @@
+/* Looking for models. See models.h. */
+#include "app/models.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "app/app.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define MAX_LISTED 1000 /* entries read of one folder: a mistaken --model-dir / must not hang */
+
+/* ---- Folders -------------------------------------------------------------------------------- */
+
+/* Takes folder over. NULL (out of memory) is an error; one too many is left out. */
+static enum auricle_error add_folder(struct app_model_folders *folders, char *folder)
+{
+    if (!folder)
+        return AURICLE_E_NOMEM;
+    if (folders->n < APP_MAX_MODEL_FOLDERS)
+        folders->at[folders->n++] = folder;
+    else
+        au_free(folder);
+    return AURICLE_OK;
+}
+
+static enum auricle_error add_listed(struct app_model_folders *folders, const char *list)
+{
+    while (list && *list) {
+        size_t n = strcspn(list, ":");
+        enum auricle_error error = n ? add_folder(folders, au_strndup(list, n)) : AURICLE_OK;
+        if (error)
+            return error;
+        list += n + (list[n] == ':');
+    }
+    return AURICLE_OK;
+}
+
+static enum auricle_error add_home(struct app_model_folders *folders)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (data && data[0] == '/')
+        return add_folder(folders, au_sprintf("%s/auricle/models", data));
+    if (home && home[0] == '/')
+        return add_folder(folders, au_sprintf("%s/.local/share/auricle/models", home));
+    return AURICLE_OK;
+}
+
+/* Beside the program; above it (a build folder in the source tree); under the installed prefix. */
+static enum auricle_error add_beside(struct app_model_folders *folders)
+{
+    char *own = au_path_executable_folder();
+    if (!own)
+        return AURICLE_OK;
+    const char *slash = strrchr(own, '/');
+    int n_above = slash ? (int)(slash - own) : 0;
+    enum auricle_error error = add_folder(folders, au_sprintf("%s/models", own));
+    if (!error)
+        error = add_folder(folders, au_sprintf("%.*s/models", n_above, own));
+    if (!error)
+        error = add_folder(folders, au_sprintf("%.*s/share/auricle/models", n_above, own));
+    au_free(own);
+    return error;
+}
+
+/* Folders that are reached twice, through a link say, are kept once. */
+static void tidy(struct app_model_folders *folders)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < folders->n; i++) {
+        char resolved[PATH_MAX];
+        char *copy = realpath(folders->at[i], resolved) ? au_strdup(resolved) : NULL;
+        if (copy) {
+            au_free(folders->at[i]);
+            folders->at[i] = copy;
+        }
+        bool twice = false;
+        for (size_t k = 0; k < kept; k++)
+            twice = twice || au_str_equal(folders->at[k], folders->at[i]);
+        if (twice)
+            au_free(folders->at[i]);
+        else
+            folders->at[kept++] = folders->at[i];
+    }
+    folders->n = kept;
+}
+
+enum auricle_error app_model_folders_init(const char *extra, struct app_model_folders *out)
+{
+    memset(out, 0, sizeof *out);
+    enum auricle_error error = add_listed(out, extra);
+    if (!error)
+        error = add_home(out);
+    if (!error)
+        error = add_beside(out);
+    if (!error)
+        error = add_folder(out, au_strdup("/usr/share/auricle/models"));
+    if (error)
+        app_model_folders_deinit(out);
+    else
+        tidy(out);
+    return error;
+}
+
+void app_model_folders_deinit(struct app_model_folders *folders)
+{
+    for (size_t i = 0; i < folders->n; i++)
+        au_free(folders->at[i]);
+    folders->n = 0;
+}
+
+/* ---- Finding -------------------------------------------------------------------------------- */
+
+/* The files that NAME may stand for: what is put before and after it. */
+static const struct {
+    const char *before, *after;
+} shapes[] = {{"", ""}, {"", ".bin"}, {"ggml-", ".bin"}, {"", ".pt"}, {"", ".safetensors"}};
+#define N_SHAPES (sizeof shapes / sizeof shapes[0])
+
+/* The path of a model of that name in the folder, or NULL: absent, or out of memory. */
+static char *find_in(const char *folder, const char *name)
+{
+    for (size_t i = 0; i < N_SHAPES; i++) {
+        char *path = au_sprintf("%s/%s%s%s", folder, shapes[i].before, name, shapes[i].after);
+        if (path && au_file_exists(path))
+            return path;
+        au_free(path);
+    }
+    return NULL;
+}
+
+static char *find_in_all(const struct app_model_folders *folders, const char *name)
+{
+    for (size_t i = 0; i < folders->n; i++) {
+        char *path = find_in(folders->at[i], name);
+        if (path)
+            return path;
+    }
+    return NULL;
+}
+
+/* The sentence about a name nobody knows: what is installed, a near name, where it was looked
+ * for. */
+static enum auricle_error unknown_model(const struct app_model_folders *folders, const char *name,
+                                        struct au_fault *fault)
+{
+    struct au_buf known, looked;
+    au_buf_init(&known, 200);
+    au_buf_init(&looked, 0);
+    struct app_model_list list = {0};
+    struct app_nearest nearest = {name, NULL, 0};
+    if (app_model_list_init(folders, &list) == AURICLE_OK)
+        for (size_t i = 0; i < list.n; i++) {
+            app_nearest_offer(&nearest, list.entries[i].name);
+            au_buf_printf(&known, "%s%s", i ? ", " : "", list.entries[i].name);
+        }
+    const char *best = app_nearest_pick(&nearest);
+    for (size_t i = 0; i < folders->n; i++)
+        au_buf_printf(&looked, "%s%s", i ? ", " : "", folders->at[i]);
+    enum auricle_error error = au_fail(
+        fault, AURICLE_E_NOT_FOUND,
+        "no model has the name \"%.80s\"%s%s%s; installed: %s; looked in %s; give the path of a "
+        "model (--model ./FILE) or put one into one of these folders",
+        name, best ? ": did you mean " : "", best ? best : "", best ? "?" : "",
+        known.len ? known.data : "none", looked.data);
+    app_model_list_deinit(&list);
+    au_buf_deinit(&known);
+    au_buf_deinit(&looked);
+    return error;
+}
+
+enum auricle_error app_model_find(const struct app_model_folders *folders, const char *name,
+                                  char **path, struct au_fault *fault)
+{
+    char *found = NULL;
+    if (name[0] == 0)
+        return au_fail(fault, AURICLE_E_NOT_FOUND, "the name of the model is empty");
+    if (!strchr(name, '/'))
+        found = find_in_all(folders, name);
+    if (!found && au_file_exists(name)) {
+        found = au_strdup(name);
+        if (!found)
+            return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    }
+    if (!found && strchr(name, '/'))
+        return au_fail(fault, AURICLE_E_NOT_FOUND,
+                       "%s: no such model file or folder (a name without \"/\" is looked up among "
+                       "the installed models: auricle doctor lists them)",
+                       name);
+    if (!found)
+        return unknown_model(folders, name, fault);
+    *path = found;
+    return AURICLE_OK;
+}
+
+/* Larger ones are not taken unasked: on most machines they would be slower than the speech. */
+enum auricle_error app_model_find_default(const struct app_model_folders *folders, char **path,
+                                          bool *bundled, struct au_fault *fault)
+{
+    static const char *const preferred[] = {"default", "small", "base", "tiny", "nano"};
+    const size_t n = sizeof preferred / sizeof preferred[0];
+    for (size_t i = 0; i < n; i++) {
+        char *found = find_in_all(folders, preferred[i]);
+        if (found) {
+            *path = found;
+            *bundled = i == n - 1;
+            return AURICLE_OK;
+        }
+    }
+    struct au_fault inner = {0};
+    enum auricle_error error = unknown_model(folders, "nano", &inner);
+    return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
+}
+
+/* ---- Listing -------------------------------------------------------------------------------- */
+
+static uint64_t bytes_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+}
+
+/* Bytes of the files right in the folder. */
+static uint64_t bytes_in(const char *folder)
+{
+    uint64_t bytes = 0;
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    for (int i = 0; dir && i < MAX_LISTED && (entry = readdir(dir)); i++) {
+        char *path = au_path_join(folder, entry->d_name);
+        bytes += path ? bytes_of(path) : 0;
+        au_free(path);
+    }
+    if (dir)
+        closedir(dir);
+    return bytes;
+}
+
+static bool holds(const char *folder, const char *name)
+{
+    char *path = au_path_join(folder, name);
+    bool there = path && au_file_is_regular(path);
+    au_free(path);
+    return there;
+}
+
+static bool looks_like_model_folder(const char *path)
+{
+    return au_file_is_dir(path) &&
+           (holds(path, "config.json") || holds(path, "model.safetensors") ||
+            holds(path, "model.bin") || holds(path, "model.safetensors.index.json"));
+}
+
+/* The name that --model takes for a file: without what `shapes` puts around it. NULL: no model. */
+static char *name_of_file(const char *file)
+{
+    for (size_t i = N_SHAPES - 1; i > 0; i--) { /* the first shape would take any file */
+        size_t n = strlen(file), before = strlen(shapes[i].before), after = strlen(shapes[i].after);
+        bool longer_prefix = i == 1 && au_str_starts(file, "ggml-");
+        if (n > before + after && au_str_starts(file, shapes[i].before) &&
+            au_str_ends(file, shapes[i].after) && !longer_prefix)
+            return au_strndup(file + before, n - before - after);
+    }
+    return NULL;
+}
+
+static enum auricle_error append(struct app_model_list *list, struct app_model_entry entry)
+{
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 8, bytes;
+        void *more = au_mul_size(capacity, sizeof entry, &bytes) ? au_realloc(list->entries, bytes)
+                                                                 : NULL;
+        if (!more)
+            return AURICLE_E_NOMEM;
+        list->entries = more;
+        list->capacity = capacity;
+    }
+    list->entries[list->n++] = entry;
+    return AURICLE_OK;
+}
+
+static enum auricle_error list_entry(const char *folder, const char *file,
+                                     struct app_model_list *list)
+{
+    struct app_model_entry entry = {.path = au_path_join(folder, file)};
+    if (!entry.path)
+        return AURICLE_E_NOMEM;
+    if (looks_like_model_folder(entry.path)) {
+        entry.name = au_strdup(file);
+        entry.bytes = bytes_in(entry.path);
+    } else if (au_file_is_regular(entry.path)) {
+        entry.name = name_of_file(file);
+        entry.bytes = bytes_of(entry.path);
+    }
+    enum auricle_error error = entry.name ? append(list, entry) : AURICLE_OK;
+    if (error || !entry.name) {
+        au_free(entry.name);
+        au_free(entry.path);
+    }
+    return error;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct app_model_entry *)a)->name,
+                  ((const struct app_model_entry *)b)->name);
+}
+
+static enum auricle_error list_folder(const char *folder, struct app_model_list *list)
+{
+    enum auricle_error error = AURICLE_OK;
+    size_t first = list->n;
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    for (int i = 0; dir && !error && i < MAX_LISTED && (entry = readdir(dir)); i++)
+        if (entry->d_name[0] != '.')
+            error = list_entry(folder, entry->d_name, list);
+    if (dir)
+        closedir(dir);
+    if (list->n > first)
+        qsort(list->entries + first, list->n - first, sizeof *list->entries, by_name);
+    return error;
+}
+
+enum auricle_error app_model_list_init(const struct app_model_folders *folders,
+                                       struct app_model_list *out)
+{
+    memset(out, 0, sizeof *out);
+    enum auricle_error error = AURICLE_OK;
+    for (size_t i = 0; i < folders->n && !error; i++)
+        error = list_folder(folders->at[i], out);
+    if (error)
+        app_model_list_deinit(out);
+    return error;
+}
+
+void app_model_list_deinit(struct app_model_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        au_free(list->entries[i].name);
+        au_free(list->entries[i].path);
+    }
+    au_free(list->entries);
+    memset(list, 0, sizeof *list);
+}

@@ -1,0 +1,37 @@
+/* Progress of one recording on standard error: a bar on a terminal, a line now and then elsewhere.
+ *
+ * Main thread only. Anything else that is printed while a bar is up goes between
+ * app_progress_clear and the next update.                                                        */
+#ifndef APP_PROGRESS_H
+#define APP_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+enum app_progress_mode { APP_PROGRESS_OFF, APP_PROGRESS_LINES, APP_PROGRESS_BAR };
+
+struct app_progress {
+    enum app_progress_mode mode;
+    const char *label; /* borrowed */
+    int64_t start_ns, last_ns;
+    bool drawn; /* a bar stands on the terminal's present line */
+};
+
+/* BAR when standard error is a terminal that can move its cursor, otherwise LINES. */
+enum app_progress_mode app_progress_choose(bool quiet);
+void app_progress_start(struct app_progress *progress, enum app_progress_mode mode,
+                        const char *label);
+/* Seconds of audio; total < 0 when unknown. Draws ten times a second at most. */
+void app_progress_update(struct app_progress *progress, double done, double total);
+void app_progress_clear(struct app_progress *progress);
+
+/* One line of at most `columns` characters:
+ * "talk.mp3 [=====>    ]  42 %  4:12 of 10:00  8.1x  0:43 left". Pure: for tests too.            */
+void app_progress_line(struct au_buf *out, const char *label, double done, double total,
+                       double elapsed, int columns);
+/* "4:12", "1:02:03". */
+void app_progress_time(struct au_buf *out, double seconds);
+
+#endif
