@@ -30,7 +30,7 @@ build: $(BUILD)/build.ninja
 	@$(NINJA)
 
 demo: build
-	@tools/demo.sh $(BUILD)/auricle $(FILE)
+	@tools/demo.py $(BUILD)/auricle $(if $(FILE),'$(FILE)')
 
 test: build
 	@tools/run_tests.py $(BUILD) --suite fast
