@@ -60,6 +60,9 @@ uint8_t *au_test_gunzip(const char *path, size_t *out_bytes);
 char *au_test_gunzip_to(const char *path, const char *folder, const char *name);
 char *au_test_read(const char *path, size_t *out_bytes); /* whole file, zero terminated */
 
+/* Samples of a mono sound file at its own rate. */
+float *au_test_sound(const char *path, size_t *n_out);
+
 /* ---- Comparison ------------------------------------------------------------------------------ */
 
 struct au_test_diff {

@@ -4,6 +4,7 @@
 
 #include "model/whisper/parts.h"
 #include "support/support.h"
+#include "support/tensors.h"
 
 static const struct whisper_dims small_dims = {
     .n_mels = 8,
@@ -313,41 +314,27 @@ static void encoder_output_is_handed_out_on_request(void **state)
 
 /* ---- Files of every naming ------------------------------------------------------------------- */
 
-/* A safetensors file in the making: f32 tensors with numbers that depend on `salt` alone. */
+/* A model file in the making: numbers depend on a tensor's place alone, not on its name. */
 struct maker {
     enum whisper_naming naming;
-    const char *skip;       /* tensor to leave out */
-    const char *bend;       /* tensor to give one row more */
-    char header[64 * 1024]; /* JSON */
-    float data[96 * 1024];
-    size_t header_bytes, n;
+    const char *skip; /* tensor to leave out */
+    const char *bend; /* tensor to give one row more */
+    struct au_test_tensors *tensors;
 };
 
 static void add_named(struct maker *m, const char *name, uint64_t salt, size_t rows, size_t columns,
                       size_t taps)
 {
     struct au_test_random random = {salt};
-    bool bent = m->bend && strcmp(name, m->bend) == 0;
-    size_t count, start = m->n * sizeof(float);
-    char axes[64];
+    size_t shape[] = {rows + (m->bend && strcmp(name, m->bend) == 0), columns, taps};
+    int n_dims = taps ? 3 : columns ? 2 : 1;
+    size_t count = 1;
 
     if (m->skip && strcmp(name, m->skip) == 0)
         return;
-    rows += bent;
-    count = rows * (columns ? columns : 1) * (taps ? taps : 1);
-    assert_true(m->n + count <= sizeof m->data / sizeof m->data[0]);
-    au_test_random_fill(&random, m->data + m->n, count);
-    m->n += count;
-    if (taps)
-        snprintf(axes, sizeof axes, "%zu,%zu,%zu", rows, columns, taps);
-    else if (columns)
-        snprintf(axes, sizeof axes, "%zu,%zu", rows, columns);
-    else
-        snprintf(axes, sizeof axes, "%zu", rows);
-    m->header_bytes += (size_t)snprintf(
-        m->header + m->header_bytes, sizeof m->header - m->header_bytes,
-        "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
-        m->header_bytes ? "," : "{", name, axes, start, m->n * sizeof(float));
+    for (int i = 0; i < n_dims; i++)
+        count *= shape[i];
+    au_test_random_fill(&random, au_test_tensors_add(m->tensors, name, n_dims, shape), count);
 }
 
 static void add(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot,
@@ -373,43 +360,42 @@ static void add_linear(struct maker *m, enum whisper_side side, int layer, enum 
     add(m, side, layer, slot, WHISPER_BIAS, rows, 0, 0);
 }
 
-/* Equal matrices stacked: under one name for CTranslate2, else one after the other. For the stacked
- * form to hold the same numbers, its generator restarts at each part, as the parts' own do.      */
+/* Equal matrices: one after the other, or stacked under one name for CTranslate2, which also has
+ * zeros for the biases that keys lack. The numbers are those of the separate matrices.           */
 static void add_stacked(struct maker *m, enum whisper_side side, int layer, enum whisper_slot slot,
                         size_t parts)
 {
-    static const size_t d = 32;
-    struct maker *scratch;
+    enum { D = 32 };
+    struct maker apart = {.naming = WHISPER_NAMES_OPENAI};
 
     if (m->naming != WHISPER_NAMES_CT2) {
         for (size_t i = 0; i < parts; i++) {
             enum whisper_slot part = (enum whisper_slot)(slot + (enum whisper_slot)i);
-            add(m, side, layer, part, WHISPER_WEIGHT, d, d, 0);
+            add(m, side, layer, part, WHISPER_WEIGHT, D, D, 0);
             if (part != WHISPER_ATTN_K && part != WHISPER_CROSS_K)
-                add(m, side, layer, part, WHISPER_BIAS, d, 0, 0);
+                add(m, side, layer, part, WHISPER_BIAS, D, 0, 0);
         }
         return;
     }
-    scratch = au_calloc(1, sizeof *scratch);
-    assert_non_null(scratch);
-    scratch->naming = WHISPER_NAMES_OPENAI;
-    add_stacked(scratch, side, layer, slot, parts);
-    for (int param = WHISPER_WEIGHT; param <= WHISPER_BIAS; param++) {
-        size_t first = m->n, width = param == WHISPER_WEIGHT ? d : 1, from = 0;
-        add(m, side, layer, slot, (enum whisper_param)param, parts * d, width == d ? d : 0, 0);
-        for (size_t i = 0; i < parts; i++) {
-            bool key = slot + i == WHISPER_ATTN_K || slot + i == WHISPER_CROSS_K;
-            float *to = m->data + first + i * d * width;
-            if (param == WHISPER_WEIGHT)
-                memcpy(to, scratch->data + from, d * d * sizeof(float));
-            else if (key)
-                memset(to, 0, d * sizeof(float));
-            else
-                memcpy(to, scratch->data + from + d * d, d * sizeof(float));
-            from += d * d + (key ? 0 : d);
-        }
+    apart.tensors = au_test_tensors_new();
+    add_stacked(&apart, side, layer, slot, parts);
+    add(m, side, layer, slot, WHISPER_WEIGHT, parts * D, D, 0);
+    add(m, side, layer, slot, WHISPER_BIAS, parts * D, 0, 0);
+    /* A bent bias has one row more behind the biases. */
+    float *weight = m->tensors->data + m->tensors->n - parts * D * (D + 1), *bias;
+    weight -= m->bend && strstr(m->bend, "linear_0/bias") ? 1 : 0;
+    bias = weight + parts * D * D;
+    const float *from = apart.tensors->data;
+    for (size_t i = 0; i < parts; i++) {
+        bool key = slot + i == WHISPER_ATTN_K || slot + i == WHISPER_CROSS_K;
+        memcpy(weight + i * D * D, from, sizeof(float) * D * D);
+        memset(bias + i * D, 0, sizeof(float) * D);
+        from += (size_t)D * D;
+        if (!key)
+            memcpy(bias + i * D, from, sizeof(float) * D);
+        from += key ? 0 : D;
     }
-    au_free(scratch);
+    au_test_tensors_free(apart.tensors);
 }
 
 static void add_block(struct maker *m, enum whisper_side side, int layer)
@@ -432,12 +418,8 @@ static void add_block(struct maker *m, enum whisper_side side, int layer)
 static char *make_file(const char *folder, enum whisper_naming naming, const char *skip,
                        const char *bend)
 {
-    struct maker *m = au_calloc(1, sizeof *m);
+    struct maker maker = {naming, skip, bend, au_test_tensors_new()}, *m = &maker;
 
-    assert_non_null(m);
-    m->naming = naming;
-    m->skip = skip;
-    m->bend = bend;
     add(m, WHISPER_ENCODER, 0, WHISPER_CONV1, WHISPER_WEIGHT, 32, 8, 3);
     add(m, WHISPER_ENCODER, 0, WHISPER_CONV1, WHISPER_BIAS, 32, 0, 0);
     add(m, WHISPER_ENCODER, 0, WHISPER_CONV2, WHISPER_WEIGHT, 32, 32, 3);
@@ -451,18 +433,8 @@ static char *make_file(const char *folder, enum whisper_naming naming, const cha
         add_block(m, WHISPER_ENCODER, layer);
         add_block(m, WHISPER_DECODER, layer);
     }
-    m->header[m->header_bytes++] = '}';
-
-    size_t bytes = 8 + m->header_bytes + m->n * sizeof(float);
-    uint8_t *file = au_alloc(bytes);
-    assert_non_null(file);
-    for (int i = 0; i < 8; i++)
-        file[i] = (uint8_t)((uint64_t)m->header_bytes >> (8 * i));
-    memcpy(file + 8, m->header, m->header_bytes);
-    memcpy(file + 8 + m->header_bytes, m->data, m->n * sizeof(float));
-    char *path = au_test_write(folder, "model.safetensors", file, bytes);
-    au_free(file);
-    au_free(m);
+    char *path = au_test_tensors_write(maker.tensors, folder, "model.safetensors");
+    au_test_tensors_free(maker.tensors);
     return path;
 }
 
