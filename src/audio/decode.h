@@ -1,14 +1,15 @@
 /* Any recording to 16 kHz mono f32, incrementally.
  *
- * libsndfile opens first (WAV, FLAC, Ogg Vorbis/Opus, MP3, AIFF, AU, CAF ...), FFmpeg's libraries
- * second (loaded with dlopen on first use), then soxr resamples and channels are averaged. Input is
- * a path, a descriptor (a pipe too) or memory; unseekable input spools to memory up to 16 MiB and
- * to one unlinked file beyond. A caller pulls blocks, so a 10-hour file needs the memory of a
- * 1-minute one. No subprocess, no named temporary file.
+ * The first bytes say what a file is, never its name. libsndfile opens first (WAV, FLAC, Ogg
+ * Vorbis, AIFF, AU, CAF ...), FFmpeg's libraries second (loaded with dlopen on first use; MP3 and
+ * Opus go there first, ADR 010), then channels are averaged and soxr resamples. Input is a path, a
+ * descriptor (a pipe too) or memory; unseekable input spools to memory up to 16 MiB and to one
+ * unlinked file beyond. A caller pulls blocks, so a 10-hour file needs the memory of a 1-minute
+ * one. No subprocess, no named temporary file.
  *
- * Hostile input: limits on decoded seconds and input bytes hold before memory is reserved, header
- * claims are never believed for sizes, NaN and Inf become 0, samples are clamped to [-8, 8].
- * Owner: one thread per reader; readers are independent.                                         */
+ * Hostile input: limits on decoded seconds, input bytes and time hold before memory is reserved,
+ * header claims are never believed for sizes, NaN and Inf become 0, samples are clamped to [-8, 8].
+ * Owner: one thread per reader; readers are independent.                                        */
 #ifndef AUDIO_DECODE_H
 #define AUDIO_DECODE_H
 
@@ -30,30 +31,36 @@ enum audio_raw_type {
 };
 
 struct audio_decode_options {
-    enum audio_raw_type raw;  /* headerless samples; NONE: the container says */
-    int raw_rate_hz;          /* with raw: 1 to 384000 */
-    int raw_channels;         /* with raw: 1 to 64 */
-    double max_seconds;       /* longer input fails with LIMIT; 0: no limit */
-    uint64_t max_input_bytes; /* 0: no limit */
-    double start_seconds;     /* decode from here ... */
-    double duration_seconds;  /* ... for this long; 0: to the end */
-    bool finest_resampler;    /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
-    bool try_ffmpeg_only;     /* tests: skip libsndfile */
+    enum audio_raw_type raw;   /* headerless samples; NONE: the container says */
+    int raw_rate_hz;           /* with raw: 1000 to 768000 */
+    int raw_channels;          /* with raw: 1 to 64 */
+    double max_seconds;        /* longer input fails with LIMIT, at once if its header says so; a
+                                  part that is cut out counts from the start of the recording;
+                                  0: no limit */
+    uint64_t max_input_bytes;  /* 0: no limit */
+    double max_decode_seconds; /* time spent in here, then TIMEOUT; 0: no limit */
+    double start_seconds;      /* decode from here ... */
+    double duration_seconds;   /* ... for this long; 0: to the end */
+    bool finest_resampler;     /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
+    bool try_ffmpeg_only;      /* tests: skip libsndfile */
 };
 
 /* What was found; strings are static or owned by the reader. */
 struct audio_info {
     const char *decoder;   /* "libsndfile", "ffmpeg" or "raw" */
+    const char *fallback;  /* why the decoder tried first was not used; NULL: it was */
     const char *container; /* "WAV", "ogg", ... */
     const char *codec;
     int rate_hz, channels; /* of the input */
-    double seconds;        /* estimate from the header; < 0 when unknown */
+    double seconds;        /* of the whole recording, by its header; < 0 when unknown */
+    double decode_ms;      /* spent opening, decoding and resampling so far */
 };
 
 struct audio_reader; /* opaque */
 
-/* Open. On success *out is owned by the caller. Errors: NOT_FOUND, IO, FORMAT, UNSUPPORTED,
- * NO_AUDIO, LIMIT, NOMEM; the fault names what was seen and what is accepted.                   */
+/* Open; options NULL means all zero. On success *out is owned by the caller. Errors: NOT_FOUND, IO,
+ * INVALID (a directory, an option out of range), FORMAT, UNSUPPORTED, NO_AUDIO, LIMIT, TIMEOUT,
+ * NOMEM; the fault names what was seen and what is accepted.                                     */
 AURICLE_MUST_CHECK enum auricle_error audio_open_path(const char *path,
                                                       const struct audio_decode_options *options,
                                                       struct audio_reader **out,
@@ -69,21 +76,29 @@ AURICLE_MUST_CHECK enum auricle_error audio_open_memory(const uint8_t *data, siz
                                                         const struct audio_decode_options *options,
                                                         struct audio_reader **out,
                                                         struct au_fault *fault);
-void audio_close(struct audio_reader *reader);
+void audio_close(struct audio_reader *reader); /* NULL is fine */
 
 const struct audio_info *audio_info(const struct audio_reader *reader);
 
-/* Read up to max samples; *n_read is 0 only at the end. After the end, audio_warning says
- * whether the input broke off early. Errors: FORMAT when nothing at all could be decoded, LIMIT,
- * IO, NOMEM. */
+/* Read up to max samples; *n_read is 0 only at the end. After the end, audio_warning says whether
+ * the input broke off early. Errors: FORMAT when nothing at all could be decoded, LIMIT, TIMEOUT,
+ * IO, NOMEM; samples read before an error were good.                                            */
 AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, float *samples,
                                                  size_t max, size_t *n_read,
                                                  struct au_fault *fault);
 /* A sentence, or NULL when all was well (so far). Borrowed from the reader. */
 const char *audio_warning(const struct audio_reader *reader);
 
+/* Start again at the first sample, for a second pass (a pipe was kept). The same samples come.
+ * Errors: those of opening.                                                                     */
+AURICLE_MUST_CHECK enum auricle_error audio_rewind(struct audio_reader *reader,
+                                                   struct au_fault *fault);
+
 /* Read everything into one new block (au_free). Same limits and errors. */
 AURICLE_MUST_CHECK enum auricle_error audio_read_all(struct audio_reader *reader, float **out,
                                                      size_t *n_out, struct au_fault *fault);
+
+/* What can be read, for help texts and error sentences: "WAV, FLAC, MP3, ...". Static. */
+const char *audio_accepted_formats(void);
 
 #endif

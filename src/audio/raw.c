@@ -1,0 +1,144 @@
+/* Headerless samples: the caller says what they are. See decoder.h. */
+#include <string.h>
+
+#include "audio/decoder.h"
+#include "base/mem.h"
+
+#define RAW_BLOCK_BYTES 16384
+
+struct raw_decoder {
+    struct audio_decoder base;
+    struct audio_input *input;
+    enum audio_raw_type type;
+    size_t sample_bytes;
+    uint64_t offset;
+    uint8_t block[RAW_BLOCK_BYTES];
+    float frames[RAW_BLOCK_BYTES];
+};
+
+/* ITU-T G.711: sign, three bits of exponent, four of mantissa; mu-law is stored inverted and has a
+ * bias of 33, A-law has every second bit inverted.                                              */
+static float from_mulaw(uint8_t byte)
+{
+    int code = ~byte & 0xff, exponent = code >> 4 & 7, mantissa = code & 15;
+    int magnitude = ((2 * mantissa + 33) << exponent) - 33; /* 14 bits */
+    return (float)(code & 0x80 ? -magnitude : magnitude) * (1.0f / 8192.0f);
+}
+
+static float from_alaw(uint8_t byte)
+{
+    int code = byte ^ 0x55, exponent = code >> 4 & 7, mantissa = code & 15;
+    int magnitude = exponent ? (2 * mantissa + 33) << (exponent - 1)
+                             : 2 * mantissa + 1; /* 13 bits */
+    return (float)(code & 0x80 ? magnitude : -magnitude) * (1.0f / 4096.0f);
+}
+
+static void convert(enum audio_raw_type type, const uint8_t *in, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        switch (type) {
+        case AUDIO_RAW_S16LE:
+            out[i] = (float)(int16_t)(in[2 * i] | in[2 * i + 1] << 8) * (1.0f / 32768.0f);
+            break;
+        case AUDIO_RAW_F32LE: memcpy(&out[i], in + 4 * i, 4); break;
+        case AUDIO_RAW_MULAW: out[i] = from_mulaw(in[i]); break;
+        case AUDIO_RAW_ALAW: out[i] = from_alaw(in[i]); break;
+        case AUDIO_RAW_U8: out[i] = (float)(in[i] - 128) * (1.0f / 128.0f); break;
+        case AUDIO_RAW_NONE: out[i] = 0.0f; break;
+        }
+    }
+}
+
+static size_t bytes_of(enum audio_raw_type type)
+{
+    switch (type) {
+    case AUDIO_RAW_S16LE: return 2;
+    case AUDIO_RAW_F32LE: return 4;
+    case AUDIO_RAW_MULAW:
+    case AUDIO_RAW_ALAW:
+    case AUDIO_RAW_U8: return 1;
+    case AUDIO_RAW_NONE: break;
+    }
+    return 0;
+}
+
+static const char *name_of(enum audio_raw_type type)
+{
+    switch (type) {
+    case AUDIO_RAW_S16LE: return "pcm_s16le";
+    case AUDIO_RAW_F32LE: return "pcm_f32le";
+    case AUDIO_RAW_MULAW: return "pcm_mulaw";
+    case AUDIO_RAW_ALAW: return "pcm_alaw";
+    case AUDIO_RAW_U8: return "pcm_u8";
+    case AUDIO_RAW_NONE: break;
+    }
+    return "none";
+}
+
+static void raw_close(struct audio_decoder *decoder)
+{
+    au_free(decoder);
+}
+
+static enum auricle_error raw_read(struct audio_decoder *decoder, float *mono, size_t max,
+                                   size_t *n, struct au_fault *fault)
+{
+    struct raw_decoder *raw = (struct raw_decoder *)decoder;
+    size_t frame_bytes = raw->sample_bytes * (size_t)decoder->info.channels;
+    size_t frames = sizeof raw->block / frame_bytes;
+    if (frames > max)
+        frames = max;
+    size_t got = audio_input_read(raw->input, raw->offset, raw->block, frames * frame_bytes);
+    (void)fault;
+    frames = got / frame_bytes;
+    raw->offset += frames * frame_bytes;
+    convert(raw->type, raw->block, frames * (size_t)decoder->info.channels, raw->frames);
+    audio_mix(mono, raw->frames, frames, decoder->info.channels);
+    *n = frames;
+    return AURICLE_OK;
+}
+
+static bool raw_seek(struct audio_decoder *decoder, uint64_t frame)
+{
+    struct raw_decoder *raw = (struct raw_decoder *)decoder;
+    return !__builtin_mul_overflow(frame, raw->sample_bytes * (size_t)decoder->info.channels,
+                                   &raw->offset);
+}
+
+enum auricle_error audio_raw_open(struct audio_input *input,
+                                  const struct audio_decode_options *options,
+                                  struct audio_decoder **out, struct au_fault *fault)
+{
+    static const struct audio_decoder_ops ops = {raw_close, raw_read, raw_seek};
+    const char *name = audio_input_name(input);
+    size_t sample_bytes = bytes_of(options->raw);
+    if (sample_bytes == 0)
+        return au_fail(fault, AURICLE_E_INVALID, "%s: unknown raw sample type %d", name,
+                       (int)options->raw);
+    enum auricle_error error = audio_check_shape(name, options->raw_rate_hz, options->raw_channels,
+                                                 fault);
+    if (error)
+        return error;
+    struct raw_decoder *raw = au_calloc(1, sizeof *raw);
+    if (!raw)
+        return au_fail(fault, AURICLE_E_NOMEM, "%s: out of memory", name);
+    raw->input = input;
+    raw->type = options->raw;
+    raw->sample_bytes = sample_bytes;
+    raw->base.ops = &ops;
+    raw->base.rate_hz = options->raw_rate_hz;
+    raw->base.info = (struct audio_info){.decoder = "raw",
+                                         .container = "raw",
+                                         .codec = name_of(options->raw),
+                                         .rate_hz = options->raw_rate_hz,
+                                         .channels = options->raw_channels,
+                                         .seconds = -1};
+    uint64_t bytes;
+    if (audio_input_size(input, &bytes)) {
+        uint64_t frame_bytes = sample_bytes * (size_t)options->raw_channels;
+        raw->base.info.seconds = (double)(bytes / frame_bytes) / options->raw_rate_hz;
+        raw->base.seconds_exact = true;
+    }
+    *out = &raw->base;
+    return AURICLE_OK;
+}
