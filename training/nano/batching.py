@@ -1,0 +1,250 @@
+"""From clips to training windows: augmentation of log-mel features, packing, and the labels.
+
+Everything works on log10 mel power, [frames, 80] float32, a window at a time; this costs about one
+per cent of the training step.
+"""
+import random
+
+import numpy as np
+
+from . import features, text
+
+GROUPS = {  # how often a window is filled from which clips
+    "espeak": 0.20, "flite": 0.26, "diphone": 0.02, "foreign": 0.07,
+    "real en-kathleen": 0.14, "real en-lj": 0.12, "real en-dctts": 0.04, "real en-cv": 0.03,
+    "real cv60 en": 0.04, "real de-kerstin": 0.03, "real cv60": 0.05}
+
+TUNE_GROUPS = {  # the last stretch: recordings first
+    "espeak": 0.10, "flite": 0.16, "diphone": 0.01, "foreign": 0.08,
+    "real en-kathleen": 0.18, "real en-lj": 0.16, "real en-dctts": 0.05, "real en-cv": 0.04,
+    "real cv60 en": 0.05, "real de-kerstin": 0.06, "real cv60": 0.11}
+
+
+def group_of(clip):
+    g = clip["group"]
+    if g.startswith("real cv60/"):
+        return "real cv60 en" if clip["lang"] == "en" else "real cv60"
+    return g
+
+
+class Sampler:
+    """Clips by group, length and language."""
+
+    def __init__(self, corpus):
+        self.groups, self.noise = {}, []
+        for clip in corpus.clips:
+            if clip["group"] == "noise":
+                self.noise.append(clip)
+            else:
+                self.groups.setdefault((group_of(clip), clip["lang"]), []).append(clip)
+        for clips in self.groups.values():
+            clips.sort(key=lambda c: c["n"])
+        self.lengths = {k: [c["n"] for c in v] for k, v in self.groups.items()}
+        self.by_group = {}
+        for group, lang in self.groups:
+            self.by_group.setdefault(group, []).append(lang)
+
+    def pick_group(self, rng, weights):
+        names = [g for g in weights if g in self.by_group]
+        group = rng.choices(names, [weights[g] for g in names])[0]
+        return group, rng.choice(self.by_group[group])
+
+    def pick(self, rng, key, most):
+        """A clip of at most `most` frames, or None."""
+        n = np.searchsorted(self.lengths[key], most, "right")
+        return self.groups[key][rng.randrange(n)] if n else None
+
+
+def stretch(x, rng, most=1e9):
+    """Other speed without other pitch, and a warped frequency axis (another vocal tract)."""
+    t, bins = x.shape
+    rate = rng.uniform(0.86, 1.16) if rng.random() < 0.7 else 1.0
+    n = min(int(t * rate), int(most))
+    rate = n / t
+    at = np.minimum(np.arange(n, dtype=np.float32) / rate, t - 1.001)
+    i = at.astype(np.int32)
+    f = (at - i)[:, None]
+    x = x[i] * (1 - f) + x[np.minimum(i + 1, t - 1)] * f
+    if rng.random() < 0.6:
+        warp = rng.uniform(0.9, 1.11)
+        at = np.clip(np.arange(bins, dtype=np.float32) * warp, 0, bins - 1.001)
+        i = at.astype(np.int32)
+        f = at - i
+        x = x[:, i] * (1 - f) + x[:, i + 1] * f
+    return x, rate
+
+
+def channel(rng, bins=80):
+    """A smooth random microphone response, log10 power per bin."""
+    knots = np.array([rng.gauss(0, 0.3) for _ in range(6)], np.float32)
+    curve = np.interp(np.linspace(0, 5, bins), np.arange(6), knots).astype(np.float32)
+    return curve + rng.gauss(0, 0.35)
+
+
+def add_noise(x, sampler, corpus, rng, level):
+    """Add a stretch of background `level` (log10 power) below the loud parts of x."""
+    clip = rng.choice(sampler.noise)
+    noise = corpus.logmel(clip)
+    start = rng.randrange(len(noise))
+    noise = np.take(noise, np.arange(start, start + len(x)) % len(noise), axis=0)
+    shift = np.percentile(x[::7], 97) - level - np.percentile(noise[::7], 90)
+    top = np.maximum(x, noise + shift)
+    low = np.minimum(x, noise + shift)
+    return top + np.log1p(np.exp2(np.maximum(low - top, -6) * 3.3219281)) * np.float32(0.4342945)
+
+
+def spec_augment(x, n, rng, strength):
+    """Masks on the normalised window, only over its n frames of audio."""
+    fill = float(x[:n].mean())
+    for _ in range(rng.choice([0, 1, 2, 2])):
+        width = rng.randrange(1, int(4 + 14 * strength))
+        at = rng.randrange(0, 80 - width)
+        x[:n, at:at + width] = fill
+    for _ in range(int(n / 100 * 0.5 * strength + rng.random())):
+        width = rng.randrange(1, int(4 + 14 * strength))
+        at = rng.randrange(0, max(1, n - width))
+        x[at:min(n, at + width)] = fill
+    return x
+
+
+class Maker:
+    """Windows of one stage. `frames` is the length of every window of a batch."""
+
+    def __init__(self, corpus, tokenizer, seed, weights=GROUPS, strength=1.0):
+        self.corpus, self.tok = corpus, tokenizer
+        self.rng = random.Random(seed)
+        self.weights, self.strength = weights, strength
+        self.sampler = Sampler(corpus)
+
+    def batch(self, n_windows, frames, pack, max_clips=99):
+        """pack: chance that a window is filled with several clips."""
+        windows = []
+        while len(windows) < n_windows:
+            if self.rng.random() < 0.03 and self.sampler.noise:
+                windows.append(self._silence(frames))
+            else:
+                w = self._speech(frames, self.rng.random() < pack, max_clips)
+                if w:
+                    windows.append(w)
+        return windows
+
+    def _silence(self, frames):
+        rng = self.rng
+        n = frames if rng.random() < 0.5 else rng.randrange(frames // 4, frames)
+        x = np.full((n, 80), rng.uniform(-9, -5), np.float32)
+        x += np.random.default_rng(rng.getrandbits(32)).standard_normal(x.shape).astype(np.float32) * 0.25
+        if rng.random() < 0.75:
+            x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(-5.5, 0))
+        t = self.tok
+        lang = t.language(rng.choice(text.TRAIN_LANGS))
+        if rng.random() < 0.5:
+            tokens, target = [t.sot, lang, t.transcribe, t.timestamp(0)], [t.no_speech, -1, -1, t.eot]
+        else:
+            # End-of-text may not come first there, so a stray piece must be followed by it.
+            tokens = [t.sot, lang, t.transcribe, t.no_timestamps, rng.randrange(len(t.pieces))]
+            target = [t.no_speech, -1, -1, t.eot, t.eot]
+        return self._finish(x, frames, tokens, target, [], [])
+
+    def _speech(self, frames, pack, max_clips):
+        rng = self.rng
+        key = self.sampler.pick_group(rng, self.weights)
+        first = self.sampler.pick(rng, key, frames - 6)
+        if first is None:
+            return None
+        parts, spans, clips, at = [], [], [], 0
+        lead = int(rng.choice([0, 0, rng.uniform(0, 60)]))
+        limit = frames if pack else frames - rng.randrange(0, 4)
+        cut = None
+        room = max_clips if pack else 1
+        clip = first
+        while clip is not None and len(clips) < room:
+            x = self.corpus.logmel(clip)
+            x, rate = stretch(x, rng, most=limit - at)
+            floor = x.min(axis=0) + 0.3
+            gap = lead if not clips else int(rng.choice([3, 20, 50, 100]) * rng.uniform(0.3, 1.3))
+            if at + gap + len(x) > limit:
+                gap = max(0, limit - at - len(x))
+            if gap:
+                parts.append(np.repeat(floor[None], gap, 0))
+            parts.append(x)
+            begin = at + gap
+            spans.append((begin + clip["speech"][0] * rate, begin + clip["speech"][1] * rate))
+            clips.append(clip)
+            at = begin + len(x)
+            # Neighbours of the same language; the same voice half of the time for real speech.
+            other = key if rng.random() < 0.6 else self._same_language(key[1])
+            clip = self.sampler.pick(rng, other, int((limit - at) * 0.85)) if limit - at > 90 else None
+        if pack and frames == features.FRAMES and limit - at > 40 and rng.random() < 0.6:
+            # The window's end cuts a clip: only its start is to be said.
+            clip = self.sampler.pick(rng, key, 99999)
+            x = self.corpus.logmel(clip)
+            gap = rng.randrange(4, 30)
+            if len(x) - clip["speech"][0] > limit - at - gap > clip["speech"][0] + 20:
+                parts += [np.repeat(x.min(axis=0)[None] + 0.3, gap, 0), x[:limit - at - gap]]
+                cut = at + gap + clip["speech"][0]
+        x = np.concatenate(parts)[:frames]
+        x = x + channel(rng)
+        if rng.random() < 0.5:
+            x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(0.7, 4.5))
+        tokens, target = self._labels(clips, spans, cut)
+        letters, phones = [], []
+        for clip in clips:
+            letters += ([1] if letters else []) + text.letters(clip["text"])
+            phones += ([1] if phones else []) + text.phones(clip["ipa"])
+        if cut is not None:
+            letters, phones = None, None
+        return self._finish(x, frames, tokens, target, letters, phones)
+
+    def _same_language(self, lang):
+        names = [g for g in self.weights if lang in self.sampler.by_group.get(g, ())]
+        return self.rng.choices(names, [self.weights[g] for g in names])[0], lang
+
+    def _labels(self, clips, spans, cut):
+        t, rng = self.tok, self.rng
+        tokens = []
+        if rng.random() < 0.06:
+            words = self.sampler.pick(rng, self.sampler_key(clips[0]), 99999)["text"]
+            tokens = [t.prev] + t.encode(" " + words)[-60:]
+        ignore = len(tokens)
+        tokens += [t.sot, t.language(clips[0]["lang"]), t.transcribe]
+        if cut is not None or rng.random() < 0.5:
+            for clip, (a, b) in zip(clips, spans):
+                tokens += [t.timestamp(a / 100)] + t.encode(" " + clip["text"]) + [t.timestamp(b / 100)]
+            if cut is not None:
+                tokens.append(t.timestamp(cut / 100))
+        else:
+            tokens.append(t.no_timestamps)
+            for clip in clips:
+                tokens += t.encode(" " + clip["text"])
+        target = [-1] * ignore + tokens[ignore + 1:] + [t.eot]
+        return tokens, target
+
+    @staticmethod
+    def sampler_key(clip):
+        return group_of(clip), clip["lang"]
+
+    def _finish(self, x, frames, tokens, target, letters, phones):
+        rng = self.rng
+        n = len(x)
+        top = x.max() + (rng.uniform(0, 0.6) if rng.random() < 0.2 else 0)
+        out = np.zeros((frames, 80), np.float32)
+        out[:n] = (np.maximum(x, top - 8.0) + 4.0) / 4.0
+        if letters != [] and rng.random() < 0.9:
+            out = spec_augment(out, n, rng, self.strength)
+        return {"mel": out, "n": n, "tokens": tokens[:448], "target": target[:448],
+                "letters": letters, "phones": phones}
+
+
+
+def collate(windows, eot):
+    """Arrays of one batch; CTC labels flat with their lengths."""
+    width = max(len(w["tokens"]) for w in windows)
+    tokens = np.full((len(windows), width), eot, np.int64)
+    target = np.full((len(windows), width), -1, np.int64)
+    for i, w in enumerate(windows):
+        tokens[i, :len(w["tokens"])] = w["tokens"]
+        target[i, :len(w["target"])] = w["target"]
+    return {"mel": np.stack([w["mel"] for w in windows]),
+            "frames": np.array([w["n"] // 2 for w in windows]),
+            "tokens": tokens, "target": target,
+            "letters": [w["letters"] for w in windows], "phones": [w["phones"] for w in windows]}

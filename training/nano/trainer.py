@@ -1,0 +1,227 @@
+"""The training loop: single-threaded workers that share one flat weight vector.
+
+Each worker takes the newest weights, computes the gradient of a small batch and adds it to a shared
+sum; whoever adds the last of `ACCUMULATE` gradients makes the Adam step. No worker ever waits for
+another, so a busy core slows only its own worker; the price is that some gradients are one step old.
+On a GPU there is one worker and larger batches. A file RUN/stop makes every worker save and end.
+
+Progress is the share of the training minutes that have passed (pauses not counted), and the stages
+below are written in it: short clips and strong CTC first, packed 30 s windows last.
+"""
+import ctypes as C
+import json
+import math
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torch.multiprocessing as mp
+
+from . import kernels as K
+from . import model as M
+from .batching import Maker, collate
+from .corpus import Corpus, wait_while_paused
+
+ACCUMULATE = 2
+PEAK_RATE, WARM_UPDATES, LAST_RATE = 1.0e-3, 250, 2e-5
+CLIP, DECAY = 1.0, 0.01
+STATE_VECTORS = ("weights", "m", "v", "ema")
+
+
+class Stage:
+    """shapes: [(chance, windows, frames, chance of packing)]; ctc: weight of both CTC losses."""
+
+    def __init__(self, until, shapes, ctc, strength):
+        self.until, self.shapes, self.ctc, self.strength = until, shapes, ctc, strength
+
+
+STAGES = [
+    Stage(0.10, [(1, 24, 240, 0.0)], 1.0, 0.0),
+    Stage(0.22, [(2, 14, 400, 0.3), (1, 24, 240, 0.0)], 0.7, 0.3),
+    Stage(0.48, [(2, 8, 700, 0.5), (2, 14, 400, 0.2), (1, 6, 1000, 0.7)], 0.5, 0.7),
+    Stage(0.72, [(3, 6, 1000, 0.6), (2, 10, 560, 0.3), (1, 2, 3000, 0.6)], 0.3, 1.0),
+    Stage(1.01, [(3, 2, 3000, 0.5), (1, 10, 560, 0.2), (1, 6, 1000, 0.6)], 0.2, 1.0),
+]
+TUNE_STAGES = [Stage(1.01, [(3, 2, 3000, 0.4), (1, 10, 560, 0.2), (1, 6, 1000, 0.6)], 0.2, 0.8)]
+
+
+def stage_at(progress, stages):
+    return next(s for s in stages if progress < s.until)
+
+
+def rate_at(progress, update, peak, last):
+    """Linear warm-up in updates, then half a cosine in progress."""
+    warm = min(1.0, (update + 1) / WARM_UPDATES)
+    return warm * (last + (peak - last) * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
+
+
+class Shared:
+    """What the workers share; every tensor is in shared memory and guarded by `lock` for writing."""
+
+    def __init__(self, size, flat):
+        n = flat.numel()
+        self.weights, self.ema = flat.clone().share_memory_(), flat.clone().share_memory_()
+        self.grad, self.m, self.v = (torch.zeros(n).share_memory_() for _ in range(3))
+        self.count = torch.zeros(8, dtype=torch.float64).share_memory_()
+        self.lock = mp.get_context("spawn").Lock()
+        self.size = size
+
+    # Slots of `count`.
+    GRADS, UPDATES, SKIPPED, SECONDS, ELAPSED = range(5)
+
+
+def ctc(log_probs, frames, labels, use):
+    """Mean negative log-likelihood per label over the windows that have labels."""
+    keep = [i for i in range(len(labels)) if labels[i] is not None and len(labels[i]) < use * frames[i]]
+    if not keep:
+        return log_probs.sum() * 0
+    flat = torch.tensor([x for i in keep for x in labels[i]], dtype=torch.long)
+    lengths = torch.tensor([len(labels[i]) for i in keep])
+    loss = F.ctc_loss(log_probs[keep].transpose(0, 1), flat, torch.tensor([int(frames[i]) for i in keep]),
+                      lengths, reduction="sum", zero_infinity=True)
+    return loss / max(1, int(lengths.sum()))
+
+
+def losses(net, p, batch, which, device="cpu"):
+    mel = torch.from_numpy(batch["mel"]).to(device)
+    tokens, target = (torch.from_numpy(batch[k]).to(device) for k in ("tokens", "target"))
+    states, middle = net.encode(p, mel)
+    hidden = net.decode(p, tokens, states)
+    chosen = target.view(-1) >= 0
+    logits = net.logits(p, hidden.reshape(-1, hidden.shape[-1])[chosen]).float()
+    out = {"ce": F.cross_entropy(logits, target.view(-1)[chosen], label_smoothing=0.1)}
+    with torch.no_grad():
+        out["right"] = (logits.argmax(-1) == target.view(-1)[chosen]).float().mean()
+    if "letters" in which:
+        out["letters"] = ctc(net.letters(p, states), batch["frames"], batch["letters"], 0.95)
+    if "phones" in which:
+        out["phones"] = ctc(net.phones(p, middle), batch["frames"], batch["phones"], 0.95)
+    return out
+
+
+def worker(index, shared, options, tokenizer):
+    torch.set_num_threads(options["threads"])
+    os.nice(options["nice"])
+    device = options["device"]
+    if device == "cpu":
+        K.build(options["work"])
+    net = M.Whisper(shared.size)
+    flat = torch.zeros(shared.weights.numel(), device=device)
+    grad = torch.zeros_like(flat)
+    p = M.leaves(flat, grad, shared.size)
+    corpus = Corpus(os.path.join(options["work"], "shards"))
+    maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {time.time()}", options["weights"])
+    log = open(os.path.join(options["run"], f"log.{index}.tsv"), "a", buffering=1)
+    began = last = refreshed = time.time()
+    while True:
+        wait_while_paused(options["pause"])
+        now = time.time()
+        if now - refreshed > 240:
+            n = len(corpus.clips)
+            corpus.refresh()
+            if len(corpus.clips) > n:
+                maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {now}", options["weights"])
+            refreshed = now
+        if index == 0:
+            shared.count[shared.ELAPSED] += min(now - last, 20) / 60
+        last = now
+        progress = float(shared.count[shared.ELAPSED]) / options["minutes"]
+        if progress >= 1 or os.path.exists(os.path.join(options["run"], "stop")):
+            break
+        stage = stage_at(progress, options["stages"])
+        maker.strength = stage.strength
+        rng = maker.rng
+        _, windows, frames, pack = rng.choices(stage.shapes, [s[0] for s in stage.shapes])[0]
+        batch = collate(maker.batch(windows * options["scale"], frames, pack), tokenizer.eot)
+        flat.copy_(shared.weights)
+        grad.zero_()
+        # CTC over long windows costs as much as the network's other half: one head at a time there.
+        which = ["letters", "phones"] if frames <= 1000 else [rng.choice(["letters", "phones"])]
+        out = losses(net, p, batch, which, device)
+        total = out["ce"] + stage.ctc * sum(out[k] for k in which)
+        total.backward()
+        step(shared, grad, options, progress)
+        shared.count[shared.SECONDS] += windows * options["scale"] * frames / 100
+        values = "\t".join(f"{k}={float(v):.3f}" for k, v in out.items())
+        log.write(f"{int(shared.count[shared.UPDATES])}\t{progress:.4f}\t{time.time() - now:.2f}s\t"
+                  f"{frames}\t{shared.count[shared.SECONDS] / 3600:.2f}h\t"
+                  f"skip={int(shared.count[shared.SKIPPED])}\t{values}\n")
+        if index == 0 and time.time() - began > options["save_every_s"]:
+            began = time.time()
+            save_state(shared, options["run"])
+    if index == 0:
+        save_state(shared, options["run"])
+
+
+def step(shared, grad, options, progress):
+    """Add a gradient to the shared sum; make the Adam step when enough are there."""
+    grad = grad.cpu()
+    with shared.lock:
+        total = float((grad.double() ** 2).sum()) if K.LIB is None else None
+        if K.LIB is not None:
+            total = K.LIB.add_and_norm(K.ptr(shared.grad), K.ptr(grad), C.c_long(grad.numel()))
+        if not (math.isfinite(total) and total < 1e12):
+            shared.count[shared.SKIPPED] += 1
+            return
+        if K.LIB is None:
+            shared.grad += grad
+        shared.count[shared.GRADS] += 1
+        if int(shared.count[shared.GRADS]) < options["accumulate"]:
+            return
+        n_grads = int(shared.count[shared.GRADS])
+        shared.count[shared.GRADS] = 0
+        shared.count[shared.UPDATES] += 1
+        n = int(shared.count[shared.UPDATES])
+        norm = float(shared.grad.norm()) / n_grads
+        if not math.isfinite(norm):
+            shared.count[shared.SKIPPED] += n_grads
+            shared.grad.zero_()
+            return
+        rate = rate_at(progress, n, options["peak"], options["last"])
+        adam(shared, min(1.0, CLIP / (norm + 1e-9)) / n_grads, rate, n)
+        shared.grad.zero_()
+
+
+def adam(s, gscale, rate, n, b1=0.9, b2=0.98, eps=1e-8):
+    k1, k2 = 1 / (1 - b1 ** n), 1 / (1 - b2 ** n)
+    keep = min(0.998, (n + 1) / (n + 20))
+    if K.LIB is not None:
+        f = C.c_float
+        K.LIB.adam_step(K.ptr(s.weights), K.ptr(s.grad), K.ptr(s.m), K.ptr(s.v), K.ptr(s.ema), f(gscale),
+                        f(rate), f(b1), f(b2), f(eps), f(DECAY), f(k1), f(k2), f(keep),
+                        C.c_long(s.grad.numel()))
+        return
+    g = s.grad * gscale
+    s.m.mul_(b1).add_(g, alpha=1 - b1)
+    s.v.mul_(b2).addcmul_(g, g, value=1 - b2)
+    s.weights.sub_(rate * (s.m * k1 / ((s.v * k2).sqrt() + eps) + DECAY * s.weights))
+    s.ema.mul_(keep).add_(s.weights, alpha=1 - keep)
+
+
+def save_state(shared, run):
+    path = os.path.join(run, "state.npz")
+    with shared.lock:
+        vectors = {k: getattr(shared, k).numpy().copy() for k in STATE_VECTORS}
+        count = shared.count.numpy().copy()
+    np.savez(path + ".tmp.npz", count=count, size=json.dumps(shared.size.dict()), **vectors)
+    os.rename(path + ".tmp.npz", path)
+
+
+def load_state(shared, run):
+    path = os.path.join(run, "state.npz")
+    if not os.path.exists(path):
+        return False
+    data = np.load(path)
+    for k in STATE_VECTORS:
+        getattr(shared, k).copy_(torch.from_numpy(data[k]))
+    shared.count.copy_(torch.from_numpy(data["count"]))
+    shared.count[shared.GRADS] = 0
+    return True
+
+
+def load_weights(run, which="ema"):
+    """(Size, flat vector) of a saved state, for export and evaluation."""
+    data = np.load(os.path.join(run, "state.npz"))
+    return M.Size(**json.loads(str(data["size"]))), torch.from_numpy(data[which])
