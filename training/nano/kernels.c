@@ -11,13 +11,19 @@
 
 static inline float from_bf16(uint16_t h)
 {
-    union { uint32_t u; float f; } v = { (uint32_t)h << 16 };
+    union {
+        uint32_t u;
+        float f;
+    } v = {(uint32_t)h << 16};
     return v.f;
 }
 
 static inline uint16_t to_bf16(float f)
 {
-    union { float f; uint32_t u; } v = { f };
+    union {
+        float f;
+        uint32_t u;
+    } v = {f};
     return (uint16_t)((v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16);
 }
 
@@ -62,8 +68,11 @@ void ln_backward(const uint16_t *dy, const float *x, const float *w, const float
 static inline float erf_positive(float z, float e)
 {
     float t = 1 / (1 + 0.3275911f * z);
-    return 1 - t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f +
-               t * (-1.453152027f + t * 1.061405429f)))) * e;
+    return 1 -
+           t *
+               (0.254829592f +
+                t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f)))) *
+               e;
 }
 
 static inline float normal_cdf(float v, float e)
@@ -162,7 +171,8 @@ double add_and_norm(float *restrict acc, const float *restrict g, long n)
             q += g[j] * g[j];
         total += q;
     }
-    if (!(total < 1e12)) /* also true for NaN where -Ofast keeps the comparison; checked again outside */
+    if (!(total <
+          1e12)) /* also true for NaN where -Ofast keeps the comparison; checked again outside */
         return total;
     for (long i = 0; i < n; i++)
         acc[i] += g[i];
