@@ -87,18 +87,37 @@ bool text_grapheme_break(uint32_t before, uint32_t after, int32_t *state)
                                             state);
 }
 
-/* True when a capital sigma before text[0..n) ends its word: no cased letter follows, marks and
- * apostrophes between them left aside. The rule's other half, a cased letter before it, is kept by
- * the caller as it goes along.                                                                  */
+/* The property Case_Ignorable: characters that may stand inside a word without ending it. */
+static bool is_case_ignorable(uint32_t c)
+{
+    static const uint32_t INSIDE_WORDS[] = {'\'',   '.',    ':',    0xB7,   0x387,  0x55F,
+                                            0x5F4,  0x2018, 0x2019, 0x2024, 0x2027, 0xFE13,
+                                            0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
+    switch (property(c)->category) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK: return true;
+    default: break;
+    }
+    for (size_t i = 0; i < sizeof INSIDE_WORDS / sizeof INSIDE_WORDS[0]; i++) {
+        if (INSIDE_WORDS[i] == c)
+            return true;
+    }
+    return false;
+}
+
+/* True when a capital sigma before text[0..n) ends its word: no cased letter follows. The rule's
+ * other half, a cased letter before it, is kept by the caller as it goes along (Unicode 3.13,
+ * Final_Sigma). */
 static bool word_ends_here(const char *text, size_t n)
 {
     size_t at = 0;
     while (at < n) {
         uint32_t c;
         at += au_utf8_decode(text + at, n - at, &c);
-        const bool ignorable = text_char_class(c) == TEXT_CLASS_NONSPACING || c == '\'' ||
-                               c == 0x2019 || c == 0xAD;
-        if (!ignorable)
+        if (!is_case_ignorable(c))
             return !text_char_is_cased(c);
     }
     return true;
@@ -119,7 +138,7 @@ enum auricle_error text_lower(const char *text, size_t n, struct au_buf *out)
         } else {
             au_buf_append(out, bytes, au_utf8_encode(lower, bytes));
         }
-        if (text_char_class(c) != TEXT_CLASS_NONSPACING && c != '\'')
+        if (!is_case_ignorable(c))
             after_cased = text_char_is_cased(c);
     }
     return out->error;

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "text/language.h"
+#include "text/normalize.h"
 #include "text/tokenizer.h"
 
 enum { MAX_IDS = 512, MAX_CASE_BYTES = 4096 };
@@ -324,13 +325,57 @@ static void language_aliases(void **state)
     au_json_free(root);
 }
 
+/* --- normalisers ---------------------------------------------------------------------------- */
+
+static void assert_normalized(const struct au_json *item, const char *kind,
+                              const struct text_spelling *spelling)
+{
+    const char *in = au_json_string(au_json_get(item, "in"), NULL);
+    const char *expected = au_json_string(au_json_get(item, kind), NULL);
+    struct au_buf out;
+    enum auricle_error error;
+    au_buf_init(&out, 0);
+    if (strcmp(kind, "english") == 0)
+        error = text_normalize_english(spelling, in, strlen(in), &out);
+    else
+        error = text_normalize_basic((strstr(kind, "diacritics") ? TEXT_BASIC_NO_DIACRITICS : 0) |
+                                         (strstr(kind, "letters") ? TEXT_BASIC_SPLIT_LETTERS : 0),
+                                     in, strlen(in), &out);
+    assert_int_equal(error, AURICLE_OK);
+    au_buf_putc(&out, '\0');
+    if (strcmp(out.data, expected) != 0)
+        fail_msg("%s of \"%s\": \"%s\", expected \"%s\"", kind, in, out.data, expected);
+    au_buf_deinit(&out);
+}
+
+static void normalizers(void **state)
+{
+    (void)state;
+    static const char *const KINDS[] = {"english", "basic", "basic_no_diacritics",
+                                        "basic_split_letters"};
+    struct text_spelling *spelling = NULL;
+    struct au_fault fault = {0};
+    char *path = au_test_fixture("normalizer/english.json");
+    au_test_ok(text_spelling_load(path, &spelling, &fault), &fault);
+    au_free(path);
+    struct au_json *root = read_fixture("normalizer/normalizer_cases.json");
+    const struct au_json *cases = au_json_get(root, "cases");
+    assert_int_equal(au_json_size(cases), 113);
+    for (size_t i = 0; i < au_json_size(cases); i++) {
+        for (size_t k = 0; k < sizeof KINDS / sizeof KINDS[0]; k++)
+            assert_normalized(au_json_item(cases, i), KINDS[k], spelling);
+    }
+    au_json_free(root);
+    text_spelling_destroy(spelling);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiktoken_multilingual), cmocka_unit_test(tiktoken_with_cantonese),
         cmocka_unit_test(tiktoken_english),      cmocka_unit_test(tiktoken_without_model_size),
         cmocka_unit_test(hugging_face_folder),   cmocka_unit_test(ggml_vocabulary),
-        cmocka_unit_test(language_aliases),
+        cmocka_unit_test(language_aliases),      cmocka_unit_test(normalizers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
