@@ -129,6 +129,9 @@ struct auricle_options {
     /* Which part of the recording, in seconds. */
     double offset_seconds;
     double duration_seconds; /* 0: to the end */
+    const double
+        *clip_seconds; /* start, end, start ...; without a last end: to the file's. Or NULL */
+    int n_clip_seconds;
 };
 
 /* What most people want: greedy, the temperature ladder, no conditioning on previous text. */

@@ -86,6 +86,10 @@ const struct audio_info *audio_info(const struct audio_reader *reader);
 AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, float *samples,
                                                  size_t max, size_t *n_read,
                                                  struct au_fault *fault);
+/* Start again at the beginning, for a second pass over the same input; what was read from a pipe
+ * was spooled and is read from there. Errors: as audio_open_path.                                */
+AURICLE_MUST_CHECK enum auricle_error audio_rewind(struct audio_reader *reader,
+                                                   struct au_fault *fault);
 /* A sentence, or NULL when all was well (so far). Borrowed from the reader. */
 const char *audio_warning(const struct audio_reader *reader);
 

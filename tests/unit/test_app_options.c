@@ -179,7 +179,7 @@ static void mistakes_are_explained(void **state)
     expect_mistake("--triple ab", "--triple", "three letters");
 }
 
-/* ---- Settings ------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 static const char *environment(const char *name)
 {
@@ -227,7 +227,7 @@ static void a_bad_setting_is_named_with_its_origin(void **state)
     app_settings_deinit(&settings);
 }
 
-/* ---- Near words ----------------------------------------------------------------------------- */
+/* ---- Near words ------------------------------------------------------------------------------ */
 
 static const char *nearest_of(const char *word)
 {

@@ -12,7 +12,7 @@
 #include "base/utf8.h"
 #include "support/support.h"
 
-/* ---- Names ---------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static void expect_names(const char *const *inputs, const char *const *expected, size_t n)
 {
@@ -75,7 +75,7 @@ static void output_folder_is_made_or_refused(void **state)
     au_test_scratch_remove(folder);
 }
 
-/* ---- Progress ------------------------------------------------------------------------------- */
+/* ---- Progress -------------------------------------------------------------------------------- */
 
 static void expect_line(const char *label, double done, double total, double elapsed, int columns,
                         const char *expected)
@@ -124,7 +124,7 @@ static void progress_fits_every_terminal(void **state)
             }
 }
 
-/* ---- Models --------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
 static char *model_folder(void)
 {

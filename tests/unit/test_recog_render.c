@@ -148,7 +148,7 @@ static void cues_span_their_words(void **state)
     expect(&result, "tsv", "start\tend\ttext\n0\t1000\tGuten Tag\n");
 }
 
-/* ---- json ----------------------------------------------------------------------------------- */
+/* ---- json ------------------------------------------------------------------------------------ */
 
 static struct au_json *parsed(const struct auricle_result *result)
 {
@@ -251,7 +251,7 @@ static void json_names_the_rule_that_dropped_a_segment(void **state)
     au_json_free(document);
 }
 
-/* ---- The table ------------------------------------------------------------------------------ */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 static void pieces_joined_are_the_whole(void **state)
 {

@@ -1,0 +1,82 @@
+/* Free list and reference counts of self-attention cells. See cells.h. */
+#include "recog/cells.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+struct recog_cells {
+    size_t n_cells, n_free, n_reserved;
+    int32_t *free_list; /* a stack: the next cell to hand out is on top */
+    uint16_t *refs;
+};
+
+enum auricle_error recog_cells_create(size_t n_cells, struct recog_cells **out)
+{
+    struct recog_cells *cells = au_calloc(1, sizeof(*cells));
+    if (!cells)
+        return AURICLE_E_NOMEM;
+    cells->n_cells = cells->n_free = n_cells;
+    cells->free_list = au_alloc_array(n_cells, sizeof(*cells->free_list));
+    cells->refs = au_calloc(n_cells, sizeof(*cells->refs));
+    if (!cells->free_list || !cells->refs) {
+        recog_cells_destroy(cells);
+        return AURICLE_E_NOMEM;
+    }
+    for (size_t i = 0; i < n_cells; i++)
+        cells->free_list[i] = (int32_t)(n_cells - 1 - i);
+    *out = cells;
+    return AURICLE_OK;
+}
+
+void recog_cells_destroy(struct recog_cells *cells)
+{
+    if (!cells)
+        return;
+    au_free(cells->free_list);
+    au_free(cells->refs);
+    au_free(cells);
+}
+
+bool recog_cells_reserve(struct recog_cells *cells, size_t n)
+{
+    if (n > cells->n_cells - cells->n_reserved)
+        return false;
+    cells->n_reserved += n;
+    return true;
+}
+
+void recog_cells_unreserve(struct recog_cells *cells, size_t n)
+{
+    assert(n <= cells->n_reserved);
+    cells->n_reserved -= n;
+}
+
+int32_t recog_cells_take(struct recog_cells *cells)
+{
+    assert(cells->n_free > 0);
+    int32_t cell = cells->free_list[--cells->n_free];
+    cells->refs[cell] = 1;
+    return cell;
+}
+
+void recog_cells_ref(struct recog_cells *cells, const int32_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        cells->refs[list[i]]++;
+}
+
+void recog_cells_unref(struct recog_cells *cells, const int32_t *list, size_t n)
+{
+    /* Backwards, so that the oldest cells end up on top of the stack and are reused first. */
+    for (size_t i = n; i-- > 0;) {
+        assert(cells->refs[list[i]] > 0);
+        if (--cells->refs[list[i]] == 0)
+            cells->free_list[cells->n_free++] = list[i];
+    }
+}
+
+size_t recog_cells_in_use(const struct recog_cells *cells)
+{
+    return cells->n_cells - cells->n_free;
+}

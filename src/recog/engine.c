@@ -1,0 +1,271 @@
+/* Loading a model and reserving the memory to run it. See engine.h. */
+#include "recog/engine.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "format/weights.h"
+#include "recog/message.h"
+#include "recog/search.h"
+
+enum {
+    DEFAULT_WINDOWS = 8,
+    DEFAULT_BEAMS = 5,
+    PROMPT_LOGITS = 16, /* rows of logits one prompt or alignment may want (search.c, align.c) */
+};
+
+size_t recog_engine_window_frames(const struct auricle_engine *engine)
+{
+    return (size_t)engine->dims->n_audio_ctx * 2;
+}
+
+/* ---- Compute --------------------------------------------------------------------------------- */
+
+static enum auricle_error choose_ops(struct auricle_engine *engine, const char *level,
+                                     struct au_fault *fault)
+{
+    enum kern_level limit = KERN_N_LEVELS;
+    if (level && !kern_level_parse(level, &limit))
+        return au_fail(
+            fault, AURICLE_E_INVALID,
+            "CPU level \"%s\" is not known; levels are generic, avx2, avx512vnni, amx, neon, i8mm",
+            level);
+    if (level && !kern_level_usable(limit))
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "this processor cannot run level %s; its own is %s", level,
+                       kern_level_name(kern_detect()));
+    engine->ops = kern_select(limit);
+    return AURICLE_OK;
+}
+
+static enum kern_type choose_type(enum auricle_compute compute)
+{
+    switch (compute) {
+    case AURICLE_COMPUTE_INT8: return KERN_INT8;
+    case AURICLE_COMPUTE_BF16: return KERN_BF16;
+    case AURICLE_COMPUTE_F32:
+    case AURICLE_COMPUTE_AUTO: break;
+    }
+    return KERN_F32;
+}
+
+/* ---- Vocabulary ------------------------------------------------------------------------------ */
+
+static enum auricle_error vocabulary_of_ggml(const struct format_whisper_extra *extra,
+                                             size_t n_vocab, struct text_tokenizer **out,
+                                             struct au_fault *fault)
+{
+    struct text_vocab vocab = {.n_tokens = extra->n_vocab_entries,
+                               .bytes = extra->vocab_bytes,
+                               .lengths = extra->vocab_lengths,
+                               .n_model_vocab = n_vocab};
+    return text_tokenizer_create(&vocab, out, fault);
+}
+
+/* An OpenAI checkpoint carries no vocabulary: it lies beside it under one of these names. */
+static enum auricle_error vocabulary_beside(const char *path, size_t n_vocab,
+                                            struct text_tokenizer **out, struct au_fault *fault)
+{
+    const char *name = n_vocab == 51864 ? "gpt2.tiktoken" : "multilingual.tiktoken";
+    char *folder = au_strndup(path, (size_t)(au_path_name(path) - path));
+    char *file = folder ? au_path_join(*folder ? folder : ".", name) : NULL;
+    enum auricle_error error = AURICLE_E_NOMEM;
+    if (!file)
+        (void)au_fail(fault, error, "out of memory");
+    else if (!au_file_exists(file))
+        error = au_fail(fault, AURICLE_E_NOT_FOUND,
+                        "%s: an OpenAI checkpoint carries no vocabulary; put %s (from the same "
+                        "project) beside it",
+                        path, name);
+    else
+        error = text_tokenizer_from_tiktoken(file, n_vocab, out, fault);
+    au_free(folder);
+    au_free(file);
+    return error;
+}
+
+static enum auricle_error load_vocabulary(struct auricle_engine *engine,
+                                          const struct format_weights *weights,
+                                          struct au_fault *fault)
+{
+    size_t n_vocab = (size_t)engine->dims->n_vocab;
+    const char *path = format_weights_path(weights);
+    const struct format_whisper_extra *extra = format_weights_whisper(weights);
+    if (extra && extra->n_vocab_entries)
+        return vocabulary_of_ggml(extra, n_vocab, &engine->tokenizer, fault);
+    if (format_weights_kind(weights) == FORMAT_PYTORCH)
+        return vocabulary_beside(path, n_vocab, &engine->tokenizer, fault);
+    if (au_file_is_dir(path))
+        return text_tokenizer_from_folder(path, n_vocab, &engine->tokenizer, fault);
+    char *folder = au_strndup(path, (size_t)(au_path_name(path) - path));
+    if (!folder)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    enum auricle_error error = text_tokenizer_from_folder(*folder ? folder : ".", n_vocab,
+                                                          &engine->tokenizer, fault);
+    au_free(folder);
+    return error;
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+static enum auricle_error reserve(struct auricle_engine *engine)
+{
+    size_t rows = (size_t)engine->max_windows * (size_t)engine->max_beams;
+    size_t n_ctx = (size_t)engine->dims->n_text_ctx, windows = (size_t)engine->max_windows;
+    int threads = au_pool_threads(engine->pool);
+    engine->batch_rows = rows;
+    engine->batch_tokens = rows > n_ctx ? rows : n_ctx;
+    engine->batch_logits = rows > PROMPT_LOGITS ? rows : PROMPT_LOGITS;
+    size_t encode = whisper_plan_encode(engine->model, threads, windows);
+    size_t decode = whisper_plan_decode(engine->model, threads, engine->batch_tokens,
+                                        engine->batch_logits);
+    enum auricle_error error = tensor_workspace_create(&engine->workspace,
+                                                       encode > decode ? encode : decode);
+    size_t cells = recog_search_cells_needed(engine->max_beams, (int)n_ctx) * windows + windows,
+           bytes;
+    if (!error)
+        error = whisper_cells_create(engine->model, cells, &engine->cells);
+    if (!error)
+        error = recog_cells_create(cells, &engine->free_cells);
+    if (error)
+        return error;
+    engine->model_rows = au_calloc(rows, sizeof(*engine->model_rows));
+    engine->recog_rows = au_calloc(rows, sizeof(*engine->recog_rows));
+    engine->mels = au_calloc(windows, sizeof(*engine->mels));
+    engine->windows = au_calloc(windows, sizeof(*engine->windows));
+    if (!au_mul_size(engine->batch_logits * sizeof(float), (size_t)engine->dims->n_vocab, &bytes))
+        return AURICLE_E_NOMEM;
+    engine->logits = au_alloc_aligned(bytes);
+    if (!engine->model_rows || !engine->recog_rows || !engine->mels || !engine->windows ||
+        !engine->logits)
+        return AURICLE_E_NOMEM;
+    return audio_mel_create(engine->dims->n_mels, engine->ops, &engine->mel);
+}
+
+static void fill_info(struct auricle_engine *engine, const struct format_weights *weights,
+                      int64_t started_ns)
+{
+    const struct whisper_dims *d = engine->dims;
+    struct auricle_model_info *info = &engine->info;
+    info->path = engine->path;
+    info->format = format_kind_name(format_weights_kind(weights));
+    info->compute = kern_type_name(whisper_model_type(engine->model));
+    info->cpu_level = kern_level_name(engine->ops->level);
+    info->threads = au_pool_threads(engine->pool);
+    info->multilingual = engine->specials->multilingual;
+    info->n_mels = d->n_mels;
+    info->n_vocab = d->n_vocab;
+    info->n_audio_layers = d->n_audio_layer;
+    info->n_text_layers = d->n_text_layer;
+    info->audio_width = d->n_audio_state;
+    info->text_width = d->n_text_state;
+    for (size_t i = 0; i < format_weights_count(weights); i++)
+        info->parameters += format_weights_at(weights, i)->n_elements;
+    info->weight_bytes = whisper_model_bytes(engine->model);
+    info->load_seconds = (double)(au_now_ns() - started_ns) * 1e-9;
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+static enum auricle_error load(struct auricle_engine *engine,
+                               const struct auricle_engine_options *options,
+                               struct format_weights *weights, struct au_fault *fault)
+{
+    enum auricle_error error = whisper_model_create(
+        weights, engine->ops, choose_type(options->compute), engine->pool, &engine->model, fault);
+    if (error)
+        return error;
+    engine->dims = whisper_model_dims(engine->model);
+    error = load_vocabulary(engine, weights, fault);
+    if (error)
+        return error;
+    engine->specials = text_tokenizer_specials(engine->tokenizer);
+    error = reserve(engine);
+    return error ? au_fail(fault, error,
+                           "%s: not enough memory to run this model with %d windows of %d beams",
+                           engine->path, engine->max_windows, engine->max_beams)
+                 : AURICLE_OK;
+}
+
+static enum auricle_error check(const struct auricle_engine_options *o, struct au_fault *fault)
+{
+    if (!o->model || o->size != sizeof(*o))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "engine options need a model and the size of this version");
+    if (o->threads < 0 || o->threads > 1024)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "%d threads asked for; 1 to 1024 are accepted, 0 chooses", o->threads);
+    if (o->max_windows < 0 || o->max_windows > 256 || o->max_beams < 0 ||
+        o->max_beams > RECOG_MAX_BEAM)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "%d windows of %d beams asked for; at most 256 of %d are accepted",
+                       o->max_windows, o->max_beams, RECOG_MAX_BEAM);
+    return AURICLE_OK;
+}
+
+static enum auricle_error create(const struct auricle_engine_options *options,
+                                 struct auricle_engine **out, struct au_fault *fault)
+{
+    int64_t started_ns = au_now_ns();
+    enum auricle_error error = check(options, fault);
+    if (error)
+        return error;
+    struct format_weights *weights = NULL;
+    struct auricle_engine *engine = au_calloc(1, sizeof(*engine));
+    if (!engine)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    engine->max_windows = options->max_windows ? options->max_windows : DEFAULT_WINDOWS;
+    engine->max_beams = options->max_beams ? options->max_beams : DEFAULT_BEAMS;
+    engine->path = au_strdup(options->model);
+    error = choose_ops(engine, options->cpu_level, fault);
+    if (!error)
+        error = au_pool_create(options->threads ? options->threads : au_cpu_count(), &engine->pool);
+    if (!error)
+        error = format_weights_open(options->model, &weights, fault);
+    if (!error)
+        error = load(engine, options, weights, fault);
+    if (!error)
+        fill_info(engine, weights, started_ns);
+    format_weights_close(weights);
+    if (error) {
+        auricle_engine_destroy(engine);
+        return error;
+    }
+    *out = engine;
+    return AURICLE_OK;
+}
+
+enum auricle_error auricle_engine_create(const struct auricle_engine_options *options,
+                                         struct auricle_engine **out,
+                                         struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    return recog_message(create(options, out, &fault), &fault, message);
+}
+
+void auricle_engine_destroy(struct auricle_engine *engine)
+{
+    if (!engine)
+        return;
+    recog_cells_destroy(engine->free_cells);
+    whisper_cells_destroy(engine->cells);
+    tensor_workspace_deinit(&engine->workspace);
+    audio_mel_destroy(engine->mel);
+    text_tokenizer_destroy(engine->tokenizer);
+    whisper_model_destroy(engine->model);
+    au_pool_destroy(engine->pool);
+    au_free(engine->logits);
+    au_free(engine->model_rows);
+    au_free(engine->recog_rows);
+    au_free(engine->mels);
+    au_free(engine->windows);
+    au_free(engine->path);
+    au_free(engine);
+}
+
+void auricle_engine_info(const struct auricle_engine *engine, struct auricle_model_info *out)
+{
+    *out = engine->info;
+}

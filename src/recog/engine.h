@@ -1,0 +1,43 @@
+/* The engine: one model with everything needed to run units of it.
+ *
+ * Everything but the workspace and the cell pool is immutable after loading. auricle_engine_run
+ * uses the workspace, so one thread runs at a time; sessions may be built and fed meanwhile.     */
+#ifndef RECOG_ENGINE_H
+#define RECOG_ENGINE_H
+
+#include "audio/mel.h"
+#include "auricle/auricle.h"
+#include "base/pool.h"
+#include "kern/kern.h"
+#include "model/whisper/whisper.h"
+#include "recog/cells.h"
+#include "tensor/workspace.h"
+#include "text/tokenizer.h"
+
+struct auricle_engine {
+    const struct kern_ops *ops;
+    struct au_pool *pool;
+    struct whisper_model *model;
+    const struct whisper_dims *dims;
+    struct text_tokenizer *tokenizer;
+    const struct text_specials *specials;
+    struct audio_mel *mel;
+    struct auricle_model_info info;
+    char *path;
+    int max_windows, max_beams;
+    /* Running: limits of one batch and the memory for it. */
+    size_t batch_rows, batch_tokens, batch_logits;
+    struct tensor_workspace workspace;
+    struct whisper_cells *cells;
+    struct recog_cells *free_cells;
+    float *logits;                   /* [batch_logits, n_vocab] */
+    struct whisper_row *model_rows;  /* [batch_rows] */
+    struct recog_row **recog_rows;   /* [batch_rows] */
+    const float **mels;              /* [max_windows] */
+    struct whisper_window **windows; /* [max_windows] */
+};
+
+/* A model's own mel window: frames of input per window (3000 for every published model). */
+size_t recog_engine_window_frames(const struct auricle_engine *engine);
+
+#endif

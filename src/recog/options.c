@@ -1,0 +1,69 @@
+/* Option profiles: what each decoding setting is unless the caller says otherwise. */
+#include <math.h>
+
+#include "recog/options.h"
+
+/* Stands for the non-speech tokens; see struct auricle_options. */
+static const int32_t non_speech[] = {-1};
+
+void auricle_options_reference(struct auricle_options *out)
+{
+    *out = (struct auricle_options){
+        .size = sizeof(*out),
+        .temperatures = {0.0f, 0.2f, 0.4f, 0.6f, 0.8f, 1.0f},
+        .n_temperatures = 6,
+        .long_form = AURICLE_LONG_FORM_SEQUENTIAL,
+        .best_of = 5,
+        .beam_size = 5,
+        .patience = 1.0f,
+        .length_penalty = -1.0f,
+        .compression_ratio_threshold = 2.4f,
+        .logprob_threshold = -1.0f,
+        .no_speech_threshold = 0.6f,
+        .condition_on_previous_text = true,
+        .suppress_tokens = non_speech,
+        .n_suppress_tokens = 1,
+        .suppress_blank = true,
+        .max_initial_timestamp = 1.0f,
+    };
+}
+
+void auricle_options_default(struct auricle_options *out)
+{
+    auricle_options_reference(out);
+    out->long_form = AURICLE_LONG_FORM_AUTO;
+    out->beam_size = 0;
+    out->condition_on_previous_text = false;
+}
+
+enum auricle_error recog_options_check(const struct auricle_options *o, int max_beams,
+                                       struct au_fault *fault)
+{
+    if (o->size != sizeof(*o))
+        return au_fail(
+            fault, AURICLE_E_INVALID,
+            "options have %zu bytes, expected %zu: fill them with auricle_options_default", o->size,
+            sizeof(*o));
+    if (o->n_temperatures < 1 || o->n_temperatures > AURICLE_MAX_TEMPERATURES)
+        return au_fail(fault, AURICLE_E_INVALID, "%d temperatures given; 1 to %d are accepted",
+                       o->n_temperatures, AURICLE_MAX_TEMPERATURES);
+    for (int i = 0; i < o->n_temperatures; i++) {
+        if (!(o->temperatures[i] >= 0 && o->temperatures[i] <= 2))
+            return au_fail(fault, AURICLE_E_INVALID, "temperature %g is not between 0 and 2",
+                           (double)o->temperatures[i]);
+    }
+    if (o->beam_size < 0 || o->beam_size > max_beams || o->best_of < 0 || o->best_of > max_beams)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "beam size %d and best-of %d: this engine was made for 0 to %d",
+                       o->beam_size, o->best_of, max_beams);
+    if (o->patience != 0 && !(o->patience > 0 && o->patience <= RECOG_MAX_PATIENCE))
+        return au_fail(fault, AURICLE_E_INVALID, "patience %g is not above 0 and at most %d",
+                       (double)o->patience, RECOG_MAX_PATIENCE);
+    if (!(o->offset_seconds >= 0) || !(o->duration_seconds >= 0))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "offset %g s and duration %g s must not be negative", o->offset_seconds,
+                       o->duration_seconds);
+    if (o->max_tokens < 0)
+        return au_fail(fault, AURICLE_E_INVALID, "max tokens %d is negative", o->max_tokens);
+    return AURICLE_OK;
+}

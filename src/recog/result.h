@@ -1,0 +1,31 @@
+/* Building a transcript. The public struct is the first member; everything it points to is owned
+ * by the builder. Segments stay where they are in order; pointers to the array are valid until
+ * the next segment is added. Owner: one session, then whoever took it.                           */
+#ifndef RECOG_RESULT_H
+#define RECOG_RESULT_H
+
+#include "auricle/auricle.h"
+#include "base/buf.h"
+
+struct recog_result {
+    struct auricle_result pub;
+    struct auricle_segment *segments, *filtered;
+    size_t segments_room, filtered_room;
+    struct au_buf text;
+    char *warning;
+};
+
+AURICLE_MUST_CHECK enum auricle_error recog_result_create(struct recog_result **out);
+
+/* Append a deep copy of a segment; `filtered_by` decides where it goes. Errors: NOMEM. */
+AURICLE_MUST_CHECK enum auricle_error recog_result_add(struct recog_result *result,
+                                                       const struct auricle_segment *segment);
+AURICLE_MUST_CHECK enum auricle_error recog_result_set_warning(struct recog_result *result,
+                                                               const char *sentence);
+/* Text of the whole, appended piece by piece. */
+AURICLE_MUST_CHECK enum auricle_error recog_result_add_text(struct recog_result *result,
+                                                            const char *text);
+/* Point the public members at what was built. */
+void recog_result_publish(struct recog_result *result);
+
+#endif

@@ -1,0 +1,105 @@
+/* Running units: equal kinds of many sessions become one batch.
+ *
+ * Encoder windows go in batches of max_windows. Decoder rows are gathered until the batch's room
+ * for rows, tokens or logits is used up; then the model runs once for all of them and each row's
+ * candidates are picked in parallel. What a row gets never depends on its neighbours.
+ * Thread: one at a time per engine.  Allocates: never.                                           */
+#include <assert.h>
+
+#include "recog/engine.h"
+#include "recog/unit.h"
+
+static void run_encodes(struct auricle_engine *engine, struct auricle_unit *const *units, size_t n)
+{
+    size_t batch = 0;
+    for (size_t i = 0; i <= n; i++) {
+        if (batch && (i == n || batch == (size_t)engine->max_windows)) {
+            whisper_encode(engine->model, engine->pool, &engine->workspace, batch, engine->mels,
+                           engine->windows, NULL);
+            batch = 0;
+        }
+        if (i < n && units[i]->kind == RECOG_UNIT_ENCODE) {
+            engine->mels[batch] = units[i]->mel;
+            engine->windows[batch++] = units[i]->window;
+        }
+    }
+}
+
+static void choose_among(struct auricle_engine *engine, const struct recog_row *row,
+                         const float *logits)
+{
+    for (int i = 0; i < row->n_choose; i++)
+        row->choose_prob[i] = logits[row->choose[i]];
+    engine->ops->softmax(row->choose_prob, (size_t)row->n_choose);
+}
+
+static void rate_targets(struct auricle_engine *engine, const struct recog_row *row)
+{
+    for (int i = 0; i < row->n_targets; i++) {
+        const float *logits = row->model.logits + (size_t)i * (size_t)engine->dims->n_vocab;
+        row->target_prob[i] = recog_probability(engine->ops, logits, (size_t)row->target_below,
+                                                row->targets[i]);
+    }
+}
+
+static void pick_task(void *context, size_t task, int worker)
+{
+    (void)worker;
+    struct auricle_engine *engine = context;
+    struct recog_row *row = engine->recog_rows[task];
+    size_t n_vocab = (size_t)engine->dims->n_vocab;
+    float *first = row->model.logits, *last = first + (size_t)(row->model.n_logits - 1) * n_vocab;
+    if (row->no_speech >= 0)
+        row->no_speech_prob = recog_probability(engine->ops, first, n_vocab, row->no_speech);
+    if (row->choose)
+        choose_among(engine, row, first);
+    rate_targets(engine, row);
+    if (row->rules)
+        recog_pick(row->rules, engine->ops, last, row->sampled, row->n_sampled, row->n_top,
+                   row->temperature, row->seed, &row->pick);
+}
+
+struct batch {
+    size_t rows, tokens, logits;
+};
+
+static void run_batch(struct auricle_engine *engine, struct batch *batch)
+{
+    if (!batch->rows)
+        return;
+    for (size_t i = 0; i < batch->rows; i++)
+        engine->model_rows[i] = engine->recog_rows[i]->model;
+    whisper_decode(engine->model, engine->pool, &engine->workspace, engine->cells, batch->rows,
+                   engine->model_rows);
+    au_pool_run(engine->pool, batch->rows, pick_task, engine);
+    *batch = (struct batch){0};
+}
+
+static void add_row(struct auricle_engine *engine, struct batch *batch, struct recog_row *row)
+{
+    size_t tokens = (size_t)row->model.n_tokens, logits = (size_t)row->model.n_logits;
+    assert(tokens <= engine->batch_tokens && logits <= engine->batch_logits && logits > 0);
+    if (batch->rows == engine->batch_rows || batch->tokens + tokens > engine->batch_tokens ||
+        batch->logits + logits > engine->batch_logits)
+        run_batch(engine, batch);
+    row->model.logits = engine->logits + batch->logits * (size_t)engine->dims->n_vocab;
+    engine->recog_rows[batch->rows++] = row;
+    batch->tokens += tokens;
+    batch->logits += logits;
+}
+
+static void run_decodes(struct auricle_engine *engine, struct auricle_unit *const *units, size_t n)
+{
+    struct batch batch = {0};
+    for (size_t i = 0; i < n; i++) {
+        for (size_t r = 0; units[i]->kind == RECOG_UNIT_DECODE && r < units[i]->n_rows; r++)
+            add_row(engine, &batch, &units[i]->rows[r]);
+    }
+    run_batch(engine, &batch);
+}
+
+void auricle_engine_run(struct auricle_engine *engine, struct auricle_unit *const *units, size_t n)
+{
+    run_encodes(engine, units, n);
+    run_decodes(engine, units, n);
+}

@@ -1,0 +1,246 @@
+/* Sessions: making them, and handing the public calls to the long-form strategy. See session.h. */
+#include "recog/session.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "recog/message.h"
+#include "recog/options.h"
+#include "recog/sequential.h"
+#include "text/language.h"
+
+int32_t recog_session_language_token(const struct auricle_session *session)
+{
+    return session->engine->specials->language[session->language < 0 ? 0 : session->language];
+}
+
+/* ---- Settings -------------------------------------------------------------------------------- */
+
+static bool copy_text(const char *from, char **own, const char **to)
+{
+    *to = NULL;
+    if (!from)
+        return true;
+    *own = au_strdup(from);
+    *to = *own;
+    return *own != NULL;
+}
+
+static bool copy_list(const void *from, size_t n, size_t size, void **own)
+{
+    *own = au_alloc_array(n ? n : 1, size);
+    if (*own && n)
+        memcpy(*own, from, n * size);
+    return *own != NULL;
+}
+
+static enum auricle_error settings_init(struct recog_settings *s,
+                                        const struct auricle_options *options)
+{
+    struct auricle_options *o = &s->options;
+    *o = *options;
+    void *suppress = NULL, *clips = NULL;
+    bool ok = copy_text(options->language, &s->language, &o->language) &&
+              copy_text(options->initial_prompt, &s->initial_prompt, &o->initial_prompt) &&
+              copy_text(options->prefix, &s->prefix, &o->prefix) &&
+              copy_text(options->hotwords, &s->hotwords, &o->hotwords) &&
+              copy_list(options->suppress_tokens, (size_t)options->n_suppress_tokens,
+                        sizeof(int32_t), &suppress) &&
+              copy_list(options->clip_seconds, (size_t)options->n_clip_seconds, sizeof(double),
+                        &clips);
+    o->suppress_tokens = s->suppress = suppress;
+    o->clip_seconds = s->clips = clips;
+    return ok ? AURICLE_OK : AURICLE_E_NOMEM;
+}
+
+static void settings_deinit(struct recog_settings *s)
+{
+    au_free(s->language);
+    au_free(s->initial_prompt);
+    au_free(s->prefix);
+    au_free(s->hotwords);
+    au_free(s->suppress);
+    au_free(s->clips);
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+static enum auricle_error set_language(struct auricle_session *session, struct au_fault *fault)
+{
+    const struct auricle_options *o = &session->settings.options;
+    const struct text_specials *specials = session->engine->specials;
+    session->language = -1;
+    session->language_probability = 1;
+    if (!o->language) {
+        if (!specials->multilingual)
+            session->language = text_language_find("en");
+        return AURICLE_OK;
+    }
+    session->language = text_language_find(o->language);
+    if (session->language < 0)
+        return au_fail(
+            fault, AURICLE_E_INVALID,
+            "language \"%s\" is not known; use a code such as en or a name such as english",
+            o->language);
+    bool known = specials->multilingual ? session->language < specials->n_languages
+                                        : session->language == text_language_find("en");
+    if (!known)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED, "this model does not know %s; it is %s",
+                       text_language_name(session->language),
+                       specials->multilingual ? "an earlier multilingual one"
+                                              : "an English-only one");
+    return AURICLE_OK;
+}
+
+static enum auricle_error check_task(const struct auricle_session *session, struct au_fault *fault)
+{
+    if (session->settings.options.task == AURICLE_TASK_TRANSLATE &&
+        !session->engine->specials->multilingual)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "this model is English-only and cannot translate; use a multilingual one");
+    return AURICLE_OK;
+}
+
+static enum auricle_error build(struct auricle_session *session,
+                                const struct auricle_options *options, struct au_fault *fault)
+{
+    struct auricle_engine *engine = session->engine;
+    enum auricle_error error = recog_options_check(options, engine->max_beams, fault);
+    if (!error)
+        error = settings_init(&session->settings, options);
+    if (!error)
+        error = set_language(session, fault);
+    if (!error)
+        error = check_task(session, fault);
+    if (!error)
+        error = recog_rules_init(&session->rules, engine->tokenizer, (size_t)engine->dims->n_vocab,
+                                 options);
+    if (!error)
+        error = recog_result_create(&session->result);
+    if (!error)
+        error = recog_sequential_create(session, &session->sequential, fault);
+    return error;
+}
+
+/* Takes the source, on failure too. */
+static enum auricle_error create(struct auricle_engine *engine, struct recog_source *source,
+                                 const struct auricle_options *options,
+                                 struct auricle_session **out, struct au_fault *fault)
+{
+    struct auricle_session *session = au_calloc(1, sizeof(*session));
+    if (!session) {
+        recog_source_close(source);
+        return AURICLE_E_NOMEM;
+    }
+    session->engine = engine;
+    session->source = source;
+    session->started_ns = au_now_ns();
+    enum auricle_error error = build(session, options, fault);
+    if (error) {
+        auricle_session_destroy(session);
+        return error;
+    }
+    *out = session;
+    return AURICLE_OK;
+}
+
+enum auricle_error auricle_session_create(struct auricle_engine *engine, const char *path,
+                                          const struct auricle_options *options,
+                                          struct auricle_session **out,
+                                          struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    struct recog_source *source = NULL;
+    struct audio_decode_options decode = {0};
+    enum auricle_error error = recog_source_open(path, &decode, &source, &fault);
+    if (!error)
+        error = create(engine, source, options, out, &fault);
+    return recog_message(error, &fault, message);
+}
+
+enum auricle_error auricle_session_create_samples(struct auricle_engine *engine,
+                                                  const float *samples, size_t n,
+                                                  const struct auricle_options *options,
+                                                  struct auricle_session **out,
+                                                  struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    struct recog_source *source = NULL;
+    enum auricle_error error = recog_source_from_samples(samples, n, &source);
+    if (!error)
+        error = create(engine, source, options, out, &fault);
+    return recog_message(error, &fault, message);
+}
+
+void auricle_session_destroy(struct auricle_session *session)
+{
+    if (!session)
+        return;
+    recog_sequential_destroy(session->sequential);
+    recog_source_close(session->source);
+    recog_rules_deinit(&session->rules);
+    settings_deinit(&session->settings);
+    if (session->result)
+        auricle_result_destroy(&session->result->pub);
+    au_free(session);
+}
+
+/* ---- Work ------------------------------------------------------------------------------------ */
+
+enum auricle_error auricle_session_next(struct auricle_session *session, struct auricle_unit **out,
+                                        struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    return recog_message(recog_sequential_next(session->sequential, out, &fault), &fault, message);
+}
+
+enum auricle_error auricle_session_complete(struct auricle_session *session,
+                                            struct auricle_unit *unit,
+                                            struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    return recog_message(recog_sequential_complete(session->sequential, unit, &fault), &fault,
+                         message);
+}
+
+bool auricle_session_finished(const struct auricle_session *session)
+{
+    return recog_sequential_finished(session->sequential);
+}
+
+const struct auricle_segment *auricle_session_segments(const struct auricle_session *session,
+                                                       size_t *n)
+{
+    *n = session->result ? session->result->pub.n_segments : 0;
+    return session->result ? session->result->pub.segments : NULL;
+}
+
+void auricle_session_position(const struct auricle_session *session, double *seconds_done,
+                              double *seconds_total)
+{
+    recog_sequential_position(session->sequential, seconds_done, seconds_total);
+}
+
+enum auricle_error auricle_session_take_result(struct auricle_session *session,
+                                               struct auricle_result **out)
+{
+    struct recog_result *result = session->result;
+    if (!result)
+        return AURICLE_E_STATE;
+    const char *warning = recog_source_warning(session->source);
+    enum auricle_error error = warning ? recog_result_set_warning(result, warning) : AURICLE_OK;
+    if (error)
+        return error;
+    bool decided = session->language >= 0;
+    result->pub.language = decided ? text_language_code(session->language) : NULL;
+    result->pub.language_probability = decided ? session->language_probability : 0;
+    int64_t length = recog_source_length(session->source);
+    result->pub.duration = length < 0 ? 0 : (double)length / AUDIO_RATE_HZ;
+    result->pub.timings = session->timings;
+    result->pub.timings.decode_audio = recog_source_decode_seconds(session->source);
+    result->pub.timings.total = (double)(au_now_ns() - session->started_ns) * 1e-9;
+    *out = &result->pub;
+    session->result = NULL;
+    return AURICLE_OK;
+}

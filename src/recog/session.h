@@ -1,0 +1,41 @@
+/* A session: one recording on its way to a result.
+ *
+ * The session holds what every long-form strategy needs; the strategy (sequential.h) is the state
+ * machine that decides which unit of work comes next.                                           */
+#ifndef RECOG_SESSION_H
+#define RECOG_SESSION_H
+
+#include "recog/engine.h"
+#include "recog/prompt.h"
+#include "recog/result.h"
+#include "recog/search.h"
+#include "recog/source.h"
+#include "recog/unit.h"
+
+struct recog_sequential; /* opaque */
+
+/* Deep copy of the caller's options: strings and lists are the session's own. */
+struct recog_settings {
+    struct auricle_options options;
+    char *language, *initial_prompt, *prefix, *hotwords;
+    int32_t *suppress;
+    double *clips;
+};
+
+struct auricle_session {
+    struct auricle_engine *engine;
+    struct recog_settings settings;
+    struct recog_source *source;
+    struct recog_result *result; /* NULL once taken */
+    struct recog_rules rules;
+    struct recog_sequential *sequential;
+    int language; /* index as in text_language_code; -1 until detected */
+    float language_probability;
+    struct auricle_timings timings;
+    int64_t started_ns;
+};
+
+/* Token id of the session's language. */
+int32_t recog_session_language_token(const struct auricle_session *session);
+
+#endif

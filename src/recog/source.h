@@ -1,0 +1,45 @@
+/* The samples of a recording on demand, in flat memory.
+ *
+ * Reads go mostly forward, as long-form recognition does: the last minute is kept, and a read
+ * further back starts the decoder again. Windows of log-mel come from here as well.
+ * Owner: one session.                                                                            */
+#ifndef RECOG_SOURCE_H
+#define RECOG_SOURCE_H
+
+#include "audio/decode.h"
+#include "audio/mel.h"
+
+struct recog_source; /* opaque */
+
+/* path "-": standard input. samples: borrowed until closed. Errors: as audio_open_path. */
+AURICLE_MUST_CHECK enum auricle_error recog_source_open(const char *path,
+                                                        const struct audio_decode_options *options,
+                                                        struct recog_source **out,
+                                                        struct au_fault *fault);
+AURICLE_MUST_CHECK enum auricle_error recog_source_from_samples(const float *samples, size_t n,
+                                                                struct recog_source **out);
+void recog_source_close(struct recog_source *source);
+
+/* Samples [first, first + n) into out; *n_read is smaller at the end of the recording. */
+AURICLE_MUST_CHECK enum auricle_error recog_source_read(struct recog_source *source, int64_t first,
+                                                        size_t n, float *out, size_t *n_read,
+                                                        struct au_fault *fault);
+/* Length in samples once the end was seen, else -1; and the header's estimate in seconds or -1. */
+int64_t recog_source_length(const struct recog_source *source);
+double recog_source_estimate(const struct recog_source *source);
+const char *recog_source_warning(const struct recog_source *source);   /* NULL: none */
+double recog_source_decode_seconds(const struct recog_source *source); /* time spent decoding */
+
+/* Log-mel of frames [first, first + n_frames), not normalised, of the recording followed by
+ *   silence. block [recog_source_block_samples(n_frames)] scratch
+ *   out   [n_frames, bins]; *max is raised to the largest value
+ *   *n_inside frames begin inside the recording (n_frames, or fewer at its end)
+ * Errors: as recog_source_read.                                                                  */
+AURICLE_MUST_CHECK enum auricle_error recog_source_mel(struct recog_source *source,
+                                                       const struct audio_mel *mel, int64_t first,
+                                                       size_t n_frames, float *block, float *out,
+                                                       float *max, size_t *n_inside,
+                                                       struct au_fault *fault);
+size_t recog_source_block_samples(size_t n_frames);
+
+#endif

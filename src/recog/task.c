@@ -1,0 +1,334 @@
+/* One window's way from log-mel to text. See task.h.
+ * Source: openai/whisper transcribe.py (decode_with_fallback, new_segment).                      */
+#include "recog/task.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "recog/session.h"
+#include "recog/trim.h"
+#include "text/compress.h"
+#include "text/language.h"
+
+static int group_size(const struct auricle_options *o)
+{
+    int group = o->beam_size > o->best_of ? o->beam_size : o->best_of;
+    return group > 1 ? group : 1;
+}
+
+static enum auricle_error reserve(struct recog_task *task)
+{
+    struct auricle_engine *engine = task->session->engine;
+    const struct auricle_options *o = &task->session->settings.options;
+    int n_ctx = engine->dims->n_text_ctx;
+    size_t cells = recog_search_cells_needed(group_size(o), n_ctx);
+    if (!recog_cells_reserve(engine->free_cells, cells))
+        return AURICLE_E_LIMIT;
+    task->n_reserved_cells = cells;
+    enum auricle_error error = whisper_window_create(engine->model, &task->window);
+    if (!error)
+        error = recog_search_create(group_size(o), n_ctx, engine->free_cells, &task->search);
+    if (!error && o->word_timestamps)
+        error = recog_align_create(engine->model, engine->free_cells, &task->align);
+    if (!error && o->word_timestamps)
+        error = recog_words_create(n_ctx, &task->words);
+    return error;
+}
+
+enum auricle_error recog_task_create(struct auricle_session *session, struct recog_task **out)
+{
+    struct auricle_engine *engine = session->engine;
+    size_t n_ctx = (size_t)engine->dims->n_text_ctx;
+    struct recog_task *task = au_calloc(1, sizeof(*task));
+    if (!task)
+        return AURICLE_E_NOMEM;
+    task->session = session;
+    au_buf_init(&task->scratch, 0);
+    task->mel = au_alloc_array(recog_engine_window_frames(engine) * (size_t)engine->dims->n_mels,
+                               sizeof(float));
+    task->prompt = au_alloc_array(2 * n_ctx, sizeof(int32_t));
+    task->text = au_alloc_array(2 * n_ctx, sizeof(int32_t));
+    enum auricle_error error = AURICLE_E_NOMEM;
+    if (task->mel && task->prompt && task->text)
+        error = reserve(task);
+    if (error) {
+        recog_task_destroy(task);
+        return error;
+    }
+    *out = task;
+    return AURICLE_OK;
+}
+
+void recog_task_destroy(struct recog_task *task)
+{
+    if (!task)
+        return;
+    recog_search_destroy(task->search);
+    recog_align_destroy(task->align);
+    recog_words_destroy(task->words);
+    whisper_window_destroy(task->window);
+    if (task->n_reserved_cells)
+        recog_cells_unreserve(task->session->engine->free_cells, task->n_reserved_cells);
+    au_buf_deinit(&task->scratch);
+    au_free(task->mel);
+    au_free(task->prompt);
+    au_free(task->text);
+    au_free(task);
+}
+
+/* ---- Search ---------------------------------------------------------------------------------- */
+
+static void begin_search(struct recog_task *task)
+{
+    struct auricle_session *session = task->session;
+    const struct auricle_options *o = &session->settings.options;
+    const struct whisper_dims *dims = session->engine->dims;
+    struct recog_prompt prompt = {.specials = session->engine->specials,
+                                  .language = recog_session_language_token(session),
+                                  .task = o->task,
+                                  .without_timestamps = o->without_timestamps,
+                                  .previous = task->previous,
+                                  .n_previous = task->n_previous,
+                                  .prefix = task->prefix,
+                                  .n_prefix = task->n_prefix,
+                                  .n_text_ctx = dims->n_text_ctx,
+                                  .max_tokens = o->max_tokens};
+    float temperature = o->temperatures[task->rung];
+    bool cold = temperature <= 0;
+    struct recog_search_config config = {
+        .window = task->window,
+        .prompt = task->prompt,
+        .rules = &session->rules,
+        .beam_size = cold && o->beam_size > 1 ? o->beam_size : 0,
+        .n_samples = !cold && o->best_of > 1 ? o->best_of : 1,
+        .patience = o->patience > 0 ? o->patience : 1,
+        .length_penalty = o->length_penalty,
+        .temperature = temperature,
+        .max_tokens = o->max_tokens ? o->max_tokens : dims->n_text_ctx / 2,
+        .n_text_ctx = dims->n_text_ctx,
+        .no_speech = session->engine->specials->no_speech,
+        .seed = o->seed + (uint64_t)task->seek * 1000003u + (uint64_t)task->rung};
+    config.n_prompt = recog_prompt_build(&prompt, task->prompt, &config.sot_index);
+    recog_search_begin(task->search, &config);
+}
+
+static enum auricle_error describe(struct recog_task *task)
+{
+    const struct auricle_options *o = &task->session->settings.options;
+    struct recog_decoded *d = &task->decoded;
+    recog_search_result(task->search, &d->best);
+    d->temperature = o->temperatures[task->rung];
+    au_buf_clear(&task->scratch);
+    enum auricle_error error = text_decode(task->session->engine->tokenizer, d->best.tokens,
+                                           (size_t)d->best.n_tokens, &task->scratch);
+    if (error)
+        return error;
+    size_t begin, n = recog_trim(task->scratch.data, task->scratch.len, &begin);
+    d->compression_ratio = (float)text_compression_ratio(task->scratch.data + begin, n);
+    /* Thresholds that are NaN compare false and so are off. */
+    d->silence = d->best.no_speech_prob > o->no_speech_threshold &&
+                 !(d->best.avg_logprob > o->logprob_threshold);
+    return AURICLE_OK;
+}
+
+static bool must_retry(const struct auricle_options *o, const struct recog_decoded *d)
+{
+    bool again = d->compression_ratio > o->compression_ratio_threshold ||
+                 d->best.avg_logprob < o->logprob_threshold;
+    bool silence = d->best.no_speech_prob > o->no_speech_threshold &&
+                   d->best.avg_logprob < o->logprob_threshold;
+    return again && !silence;
+}
+
+/* ---- Cutting --------------------------------------------------------------------------------- */
+
+static size_t text_tokens(const struct recog_task *task, const struct recog_span *span,
+                          int32_t *out)
+{
+    const int32_t *tokens = task->decoded.best.tokens + span->first;
+    int32_t eot = task->session->engine->specials->eot;
+    size_t n = 0;
+    for (size_t i = 0; i < span->n; i++) {
+        if (tokens[i] < eot)
+            out[n++] = tokens[i];
+    }
+    return n;
+}
+
+static void cut(struct recog_task *task)
+{
+    struct recog_span spans[RECOG_MAX_SPANS];
+    const struct recog_search_result *best = &task->decoded.best;
+    int32_t begin = task->session->engine->specials->timestamp_begin;
+    size_t n = (size_t)best->n_tokens;
+    double offset = (double)task->seek / 100.0;
+    task->single_ending = n >= 2 && best->tokens[n - 1] >= begin && best->tokens[n - 2] < begin;
+    task->n_pieces = recog_segments_cut(best->tokens, n, begin, task->segment_frames, spans,
+                                        &task->advance);
+    task->n_text = 0;
+    for (size_t i = 0; i < task->n_pieces; i++) {
+        struct recog_piece *piece = &task->pieces[i];
+        *piece = (struct recog_piece){.span = spans[i],
+                                      .start = offset + spans[i].start * 0.02,
+                                      .end = offset + spans[i].end * 0.02};
+        piece->n_text = text_tokens(task, &spans[i], task->text + task->n_text);
+        task->n_text += piece->n_text;
+    }
+}
+
+static void begin_align(struct recog_task *task)
+{
+    const struct text_specials *specials = task->session->engine->specials;
+    size_t n = 0;
+    task->prompt[n++] = specials->sot;
+    if (specials->multilingual) {
+        task->prompt[n++] = recog_session_language_token(task->session);
+        task->prompt[n++] = task->session->settings.options.task == AURICLE_TASK_TRANSLATE
+                                ? specials->translate
+                                : specials->transcribe;
+    }
+    size_t frames = (size_t)task->segment_frames / 2;
+    recog_align_begin(task->align,
+                      &(struct recog_align_config){.window = task->window,
+                                                   .prefix = task->prompt,
+                                                   .n_prefix = n,
+                                                   .no_timestamps = specials->no_timestamps,
+                                                   .eot = specials->eot,
+                                                   .text = task->text,
+                                                   .n_text = task->n_text,
+                                                   .n_frames = frames ? frames : 1});
+}
+
+/* ---- The machine ----------------------------------------------------------------------------- */
+
+void recog_task_begin(struct recog_task *task, const struct recog_task_start *start)
+{
+    assert(task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE);
+    task->seek = start->seek;
+    task->segment_frames = start->segment_frames;
+    task->previous = start->previous;
+    task->n_previous = start->n_previous;
+    task->prefix = start->prefix;
+    task->n_prefix = start->n_prefix;
+    task->rung = 0;
+    task->n_pieces = 0;
+    task->phase = RECOG_TASK_ENCODE;
+}
+
+struct auricle_unit *recog_task_next(struct recog_task *task)
+{
+    if (task->unit_out || recog_task_finished(task))
+        return NULL;
+    struct auricle_unit *unit = &task->unit;
+    *unit = (struct auricle_unit){.session = task->session, .task = task};
+    if (task->phase == RECOG_TASK_ENCODE) {
+        unit->kind = RECOG_UNIT_ENCODE;
+        unit->mel = task->mel;
+        unit->window = task->window;
+    } else {
+        unit->kind = RECOG_UNIT_DECODE;
+        bool any = task->phase == RECOG_TASK_SEARCH
+                       ? recog_search_next(task->search, &unit->rows, &unit->n_rows)
+                       : recog_align_next(task->align, &unit->rows, &unit->n_rows);
+        assert(any);
+        (void)any;
+    }
+    task->unit_out = true;
+    return unit;
+}
+
+static enum auricle_error search_finished(struct recog_task *task)
+{
+    const struct auricle_options *o = &task->session->settings.options;
+    enum auricle_error error = describe(task);
+    if (error)
+        return error;
+    task->session->timings.decoder_tokens += (uint64_t)task->decoded.best.n_tokens;
+    if (must_retry(o, &task->decoded) && task->rung + 1 < o->n_temperatures) {
+        task->rung++;
+        begin_search(task);
+        return AURICLE_OK;
+    }
+    task->phase = RECOG_TASK_DONE;
+    if (task->decoded.silence)
+        return AURICLE_OK;
+    cut(task);
+    if (!o->word_timestamps)
+        return AURICLE_OK;
+    begin_align(task);
+    task->phase = RECOG_TASK_ALIGN;
+    return AURICLE_OK;
+}
+
+static enum auricle_error align_finished(struct recog_task *task)
+{
+    task->phase = RECOG_TASK_DONE;
+    const char *language = text_language_code(task->session->language);
+    return recog_words_build(task->words, task->align, task->session->engine->tokenizer, language,
+                             task->text, task->n_text);
+}
+
+enum auricle_error recog_task_complete(struct recog_task *task)
+{
+    assert(task->unit_out);
+    task->unit_out = false;
+    switch (task->phase) {
+    case RECOG_TASK_ENCODE:
+        task->session->timings.encoder_windows++;
+        task->phase = RECOG_TASK_SEARCH;
+        begin_search(task);
+        return AURICLE_OK;
+    case RECOG_TASK_SEARCH:
+        task->session->timings.decoder_steps++;
+        recog_search_complete(task->search);
+        return recog_search_finished(task->search) ? search_finished(task) : AURICLE_OK;
+    case RECOG_TASK_ALIGN:
+        recog_align_complete(task->align, task->session->engine->ops);
+        return recog_align_finished(task->align) ? align_finished(task) : AURICLE_OK;
+    case RECOG_TASK_IDLE:
+    case RECOG_TASK_DONE: break;
+    }
+    return AURICLE_E_STATE;
+}
+
+bool recog_task_finished(const struct recog_task *task)
+{
+    return task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE;
+}
+
+enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_piece *piece,
+                                   const int32_t **tokens, size_t *n_tokens)
+{
+    struct auricle_session *session = task->session;
+    const struct recog_decoded *d = &task->decoded;
+    size_t n_text = text_tokens(task, &piece->span, task->prompt), begin;
+    au_buf_clear(&task->scratch);
+    enum auricle_error error = text_decode(session->engine->tokenizer, task->prompt, n_text,
+                                           &task->scratch);
+    if (error)
+        return error;
+    struct auricle_segment segment = {.seek = task->seek,
+                                      .start = piece->start,
+                                      .end = piece->end,
+                                      .text = task->scratch.data,
+                                      .tokens = d->best.tokens + piece->span.first,
+                                      .n_tokens = piece->span.n,
+                                      .temperature = d->temperature,
+                                      .avg_logprob = d->best.avg_logprob,
+                                      .compression_ratio = d->compression_ratio,
+                                      .no_speech_prob = d->best.no_speech_prob,
+                                      .language = text_language_code(session->language)};
+    if (task->words) {
+        segment.words = recog_words_of(task->words, piece);
+        segment.n_words = piece->n_words;
+    }
+    bool instant = piece->start >= piece->end && piece->start <= piece->end;
+    if (instant || recog_trim(task->scratch.data, task->scratch.len, &begin) == 0) {
+        segment.text = "";
+        segment.n_tokens = segment.n_words = 0;
+    }
+    *tokens = segment.tokens;
+    *n_tokens = segment.n_tokens;
+    return recog_result_add(session->result, &segment);
+}

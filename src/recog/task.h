@@ -1,0 +1,87 @@
+/* One window from log-mel to timed pieces of text: encode, search at each temperature until one
+ * passes its tests, cut at timestamps, align words where they are wanted.
+ *
+ * Every long-form strategy is made of these. The strategy fills `mel` and calls begin; units
+ * come from next and go back to complete; when finished, the results stand in the public members
+ * until the next begin. Owner: one session's thread. Only create allocates (and the word texts). */
+#ifndef RECOG_TASK_H
+#define RECOG_TASK_H
+
+#include "base/buf.h"
+#include "recog/align.h"
+#include "recog/prompt.h"
+#include "recog/search.h"
+#include "recog/segments.h"
+#include "recog/words.h"
+
+enum recog_task_phase {
+    RECOG_TASK_IDLE,
+    RECOG_TASK_ENCODE,
+    RECOG_TASK_SEARCH,
+    RECOG_TASK_ALIGN,
+    RECOG_TASK_DONE
+};
+
+/* What is known of a decoded window before it is cut. */
+struct recog_decoded {
+    struct recog_search_result best; /* borrowed from the search */
+    float temperature, compression_ratio;
+    bool silence; /* by the no-speech rule: no text is to be kept */
+};
+
+struct recog_task {
+    struct auricle_session *session;
+    enum recog_task_phase phase;
+    bool unit_out;
+    struct auricle_unit unit;
+    float *mel; /* [window_frames, n_mels], normalised; filled before begin */
+    struct whisper_window *window;
+    struct recog_search *search;
+    struct recog_align *align; /* NULL without word times */
+    struct recog_words *words; /* NULL without word times */
+    size_t n_reserved_cells;
+    /* of this window */
+    int64_t seek, segment_frames; /* 10 ms frames: where it begins, how many hold audio */
+    const int32_t *previous;      /* text it is conditioned on; borrowed */
+    size_t n_previous;
+    const int32_t *prefix; /* text it begins with; borrowed */
+    size_t n_prefix;
+    int rung;               /* of the temperature ladder */
+    int32_t *prompt, *text; /* [2 * n_text_ctx] scratch; text tokens of all pieces */
+    size_t n_text;
+    struct au_buf scratch;
+    /* results */
+    struct recog_decoded decoded;
+    struct recog_piece pieces[RECOG_MAX_SPANS];
+    size_t n_pieces;
+    int64_t advance;    /* 10 ms frames to the next window */
+    bool single_ending; /* the window ended with a lone timestamp */
+};
+
+/* Errors: NOMEM, LIMIT (the engine's decoder cells are all reserved). */
+AURICLE_MUST_CHECK enum auricle_error recog_task_create(struct auricle_session *session,
+                                                        struct recog_task **out);
+void recog_task_destroy(struct recog_task *task);
+
+struct recog_task_start {
+    int64_t seek, segment_frames;
+    const int32_t *previous;
+    size_t n_previous;
+    const int32_t *prefix;
+    size_t n_prefix;
+};
+void recog_task_begin(struct recog_task *task, const struct recog_task_start *start);
+
+/* The next unit, or NULL while one is out or when finished. */
+struct auricle_unit *recog_task_next(struct recog_task *task);
+/* Errors: NOMEM. */
+AURICLE_MUST_CHECK enum auricle_error recog_task_complete(struct recog_task *task);
+bool recog_task_finished(const struct recog_task *task);
+
+/* Keep a piece as a segment of the session's result; text-free pieces keep their place, empty.
+ * *tokens, *n_tokens get what was kept of its tokens. Errors: NOMEM.                             */
+AURICLE_MUST_CHECK enum auricle_error recog_task_emit(struct recog_task *task,
+                                                      const struct recog_piece *piece,
+                                                      const int32_t **tokens, size_t *n_tokens);
+
+#endif

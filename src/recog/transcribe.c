@@ -1,0 +1,91 @@
+/* One call for one recording: a session driven in a loop. */
+#include "recog/message.h"
+#include "recog/session.h"
+
+enum { MAX_UNITS = 64 };
+
+/* Everything the session has ready, as one batch. */
+static enum auricle_error turn(struct auricle_session *session, struct auricle_message *message)
+{
+    struct auricle_unit *units[MAX_UNITS];
+    size_t n = 0;
+    for (; n < MAX_UNITS; n++) {
+        enum auricle_error error = auricle_session_next(session, &units[n], message);
+        if (error)
+            return error;
+        if (!units[n])
+            break;
+    }
+    auricle_engine_run(session->engine, units, n);
+    for (size_t i = 0; i < n; i++) {
+        enum auricle_error error = auricle_session_complete(session, units[i], message);
+        if (error)
+            return error;
+    }
+    return AURICLE_OK;
+}
+
+/* False when the caller wants to stop. */
+static bool report(struct auricle_session *session, const struct auricle_callbacks *callbacks,
+                   size_t *n_told)
+{
+    size_t n;
+    const struct auricle_segment *segments = auricle_session_segments(session, &n);
+    for (; callbacks->on_segment && *n_told < n; ++*n_told)
+        callbacks->on_segment(callbacks->context, &segments[*n_told]);
+    if (!callbacks->progress)
+        return true;
+    double done, total;
+    auricle_session_position(session, &done, &total);
+    return callbacks->progress(callbacks->context, done, total);
+}
+
+static enum auricle_error drive(struct auricle_session *session,
+                                const struct auricle_callbacks *callbacks,
+                                struct auricle_result **out, struct auricle_message *message)
+{
+    static const struct auricle_callbacks none = {.size = sizeof(none)};
+    size_t n_told = 0;
+    enum auricle_error error = AURICLE_OK;
+    while (!error && !auricle_session_finished(session)) {
+        error = turn(session, message);
+        if (!error && !report(session, callbacks ? callbacks : &none, &n_told))
+            error = AURICLE_E_CANCELLED;
+    }
+    if (error == AURICLE_E_CANCELLED) {
+        const struct au_fault stopped = {error, "stopped on request; what was finished is kept"};
+        (void)recog_message(error, &stopped, message);
+    }
+    if (error && error != AURICLE_E_CANCELLED)
+        return error;
+    enum auricle_error taken = auricle_session_take_result(session, out);
+    return taken ? taken : error;
+}
+
+enum auricle_error auricle_transcribe(struct auricle_engine *engine, const char *path,
+                                      const struct auricle_options *options,
+                                      const struct auricle_callbacks *callbacks,
+                                      struct auricle_result **out, struct auricle_message *message)
+{
+    struct auricle_session *session = NULL;
+    enum auricle_error error = auricle_session_create(engine, path, options, &session, message);
+    if (!error)
+        error = drive(session, callbacks, out, message);
+    auricle_session_destroy(session);
+    return error;
+}
+
+enum auricle_error auricle_transcribe_samples(struct auricle_engine *engine, const float *samples,
+                                              size_t n, const struct auricle_options *options,
+                                              const struct auricle_callbacks *callbacks,
+                                              struct auricle_result **out,
+                                              struct auricle_message *message)
+{
+    struct auricle_session *session = NULL;
+    enum auricle_error error = auricle_session_create_samples(engine, samples, n, options, &session,
+                                                              message);
+    if (!error)
+        error = drive(session, callbacks, out, message);
+    auricle_session_destroy(session);
+    return error;
+}

@@ -1,0 +1,48 @@
+/* Word times: an alignment cut into words, punctuation merged, implausible lengths mended, and
+ * words handed to their segments.
+ *
+ * Owner: one session's thread. Only create allocates (and the text buffer while it grows).
+ * Source: openai/whisper timing.py (merge_punctuations, add_word_timestamps) and transcribe.py
+ * (hallucination_silence_threshold).                                                             */
+#ifndef RECOG_WORDS_H
+#define RECOG_WORDS_H
+
+#include "recog/align.h"
+#include "recog/segments.h"
+#include "text/tokenizer.h"
+
+/* A segment of the window being worked on. */
+struct recog_piece {
+    struct recog_span span;
+    double start, end; /* seconds in the recording */
+    size_t n_text;     /* its tokens below end-of-text */
+    size_t first_word, n_words;
+};
+
+struct recog_words; /* opaque */
+
+AURICLE_MUST_CHECK enum auricle_error recog_words_create(int n_text_ctx, struct recog_words **out);
+void recog_words_destroy(struct recog_words *words);
+
+/* Cut the finished alignment of text [n_text] into words. Errors: NOMEM. */
+AURICLE_MUST_CHECK enum auricle_error recog_words_build(struct recog_words *words,
+                                                        const struct recog_align *align,
+                                                        const struct text_tokenizer *tokenizer,
+                                                        const char *language, const int32_t *text,
+                                                        size_t n_text);
+
+/* Give the words to the pieces in order and let them correct the pieces' start and end.
+ *   offset       seconds where the window begins
+ *   last_speech  end of the last word before this window
+ * Returns the end of the last word, or last_speech when there is none.                           */
+double recog_words_assign(struct recog_words *words, struct recog_piece *pieces, size_t n_pieces,
+                          double offset, double last_speech);
+
+/* Words of a piece, valid until the next build. */
+const struct auricle_word *recog_words_of(const struct recog_words *words,
+                                          const struct recog_piece *piece);
+
+/* Words that are too short, too long or too unlikely to be speech, by the original's score. */
+bool recog_words_anomalous(const struct recog_words *words, const struct recog_piece *piece);
+
+#endif
