@@ -66,7 +66,13 @@ static void write_windows(const struct silero_model *m, const float *chunk,
         line[end + i] = line[end - 2 - i];
     for (size_t f = 0; f < SILERO_FRAMES; f++)
         memcpy(out + f * m->n_fft, line + f * m->hop, m->n_fft * sizeof *line);
-    memcpy(state->context, chunk + m->chunk - m->context, m->context * sizeof *line);
+    silero_state_skip(m, state, chunk);
+}
+
+void silero_state_skip(const struct silero_model *model, struct silero_state *state,
+                       const float *chunk)
+{
+    memcpy(state->context, chunk + model->chunk - model->context, model->context * sizeof *chunk);
 }
 
 /* Spectrum [rows, 2 * bins] to magnitudes [rows, bins]. */

@@ -48,6 +48,9 @@ uint64_t silero_model_bytes(const struct silero_model *model);
  * Thread: any; one call at a time per workspace. Allocates: never (silero_plan).                 */
 void silero_run(const struct silero_model *model, struct tensor_workspace *ws, size_t n,
                 const float *const *chunks, struct silero_state *const *states, float *out);
+/* Pass over a chunk that is known to be quiet: the next one sees its end, the memory stays. */
+void silero_state_skip(const struct silero_model *model, struct silero_state *state,
+                       const float *chunk);
 size_t silero_plan(const struct silero_model *model, size_t n);
 
 #endif
