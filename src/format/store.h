@@ -65,5 +65,6 @@ AURICLE_MUST_CHECK enum auricle_error format_sniff(const uint8_t *data, size_t b
                                                    enum format_kind *out, struct au_fault *fault);
 format_parser format_parse_safetensors;
 format_parser format_parse_ggml;
+format_parser format_parse_pytorch;
 
 #endif

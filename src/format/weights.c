@@ -23,6 +23,7 @@ static enum auricle_error parse(struct format_weights *weights, const uint8_t *d
     switch (weights->kind) {
     case FORMAT_SAFETENSORS: return format_parse_safetensors(weights, data, bytes, fault);
     case FORMAT_GGML: return format_parse_ggml(weights, data, bytes, fault);
+    case FORMAT_PYTORCH: return format_parse_pytorch(weights, data, bytes, fault);
     default: break;
     }
     return au_fail(fault, AURICLE_E_UNSUPPORTED, "a %s file is not read",

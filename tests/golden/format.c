@@ -2,6 +2,7 @@
  * other model families load with the tensors their architectures need.                           */
 #include "support/support.h"
 
+#include "base/str.h"
 #include "format/weights.h"
 #include "format/whisper_config.h"
 
@@ -125,6 +126,80 @@ static void micro_in_hugging_face_form_equals_ggml(void **state)
     au_test_scratch_remove(folder);
 }
 
+static void assert_pt_equals_ggml(const char *ggml_fixture, const char *pt_fixture)
+{
+    char *folder = au_test_scratch_folder();
+    struct format_weights *ggml = au_str_ends(ggml_fixture, ".gz")
+                                      ? open_packed(ggml_fixture, folder, "ggml.bin")
+                                      : open_fixture(ggml_fixture);
+    struct format_weights *pt = open_packed(pt_fixture, folder, "model.pt");
+    assert_int_equal(format_weights_kind(pt), FORMAT_PYTORCH);
+    assert_int_equal(format_weights_count(pt), format_weights_count(ggml));
+    for (size_t i = 0; i < format_weights_count(ggml); i++) {
+        const struct format_tensor *tensor = format_weights_at(ggml, i);
+        const struct format_tensor *other = format_weights_find(pt, tensor->name);
+        if (!other)
+            fail_msg("no %s", tensor->name);
+        assert_same_tensor(tensor, other);
+    }
+    struct format_ggml_header a = *format_weights_whisper(ggml)->ggml;
+    struct format_ggml_header b = *format_weights_whisper(pt)->ggml;
+    assert_int_equal(b.ftype, -1);
+    b.ftype = a.ftype;
+    assert_memory_equal(&a, &b, sizeof a);
+    format_weights_close(ggml);
+    format_weights_close(pt);
+    au_test_scratch_remove(folder);
+}
+
+static void micro_in_openai_form_equals_ggml(void **state)
+{
+    (void)state;
+    assert_pt_equals_ggml("whisper-micro/ggml-model-f16.bin", "whisper-micro/model.pt.gz");
+}
+
+static void micro_v3_in_openai_form_equals_ggml(void **state)
+{
+    (void)state;
+    assert_pt_equals_ggml("whisper-micro-v3/ggml-model-f16.bin.gz", "whisper-micro-v3/model.pt.gz");
+}
+
+/* What AASIST/model.py makes of AASIST.conf: filts [70, [1, 32], [32, 32], [32, 64], [64, 64]],
+ * gat_dims [64, 32]. */
+static void aasist_state_dicts_load(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *shape;
+    } expected[] = {{"pos_S", "[1, 23, 64]"},
+                    {"first_bn.weight", "[1]"},
+                    {"encoder.0.0.conv1.weight", "[32, 1, 2, 3]"},
+                    {"encoder.5.0.bn2.running_var", "[64]"},
+                    {"encoder.5.0.bn2.num_batches_tracked", "[]"},
+                    {"out_layer.weight", "[2, 160]"}};
+    char text[64];
+    struct format_weights *weights = open_fixture("aasist/AASIST.pth");
+    assert_int_equal(format_weights_kind(weights), FORMAT_PYTORCH);
+    assert_null(format_weights_whisper(weights)->ggml);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const struct format_tensor *tensor = format_weights_find(weights, expected[i].name);
+        if (!tensor)
+            fail_msg("no %s", expected[i].name);
+        assert_string_equal(format_shape_text(tensor, text, sizeof text), expected[i].shape);
+    }
+    for (size_t t = 0; t < format_weights_count(weights); t++) {
+        const struct format_tensor *tensor = format_weights_at(weights, t);
+        float *values = read_all(tensor);
+        for (size_t j = 0; j < tensor->n_elements; j++)
+            assert_true(values[j] > -1e6f && values[j] < 1e6f);
+        au_free(values);
+    }
+    format_weights_close(weights);
+    weights = open_fixture("aasist/AASIST-L.pth");
+    assert_non_null(format_weights_find(weights, "out_layer.bias"));
+    format_weights_close(weights);
+}
+
 static uint32_t base64_digit(char c)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -244,6 +319,9 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(micro_in_hugging_face_form_equals_ggml),
+        cmocka_unit_test(micro_in_openai_form_equals_ggml),
+        cmocka_unit_test(micro_v3_in_openai_form_equals_ggml),
+        cmocka_unit_test(aasist_state_dicts_load),
         cmocka_unit_test(micro_ggml_has_header_filters_and_vocabulary),
         cmocka_unit_test(micro_configuration_is_read),
         cmocka_unit_test(silero_and_wav2vec2_safetensors_load),

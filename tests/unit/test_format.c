@@ -9,5 +9,6 @@ int main(void)
     failed += test_format_folder();
     failed += test_format_config();
     failed += test_format_ggml();
+    failed += test_format_pytorch();
     return failed ? 1 : 0;
 }
