@@ -397,19 +397,9 @@ static enum auricle_error op_empty_list(struct format_pickle *p)
     return push_empty(p, FORMAT_PICKLE_LIST);
 }
 
-static enum auricle_error op_list(struct format_pickle *p)
-{
-    return build_to_mark(p, FORMAT_PICKLE_LIST);
-}
-
 static enum auricle_error op_empty_dict(struct format_pickle *p)
 {
     return push_empty(p, FORMAT_PICKLE_DICT);
-}
-
-static enum auricle_error op_dict(struct format_pickle *p)
-{
-    return build_to_mark(p, FORMAT_PICKLE_DICT);
 }
 
 /* Add what lies above height `from` to the container that lies just below it. */
@@ -420,6 +410,13 @@ static enum auricle_error extend(struct format_pickle *p, size_t from, enum form
     return gather(p, p->stack[from - 1], from);
 }
 
+static enum auricle_error extend_to_mark(struct format_pickle *p, enum format_pickle_kind kind)
+{
+    size_t from = 0;
+    enum auricle_error error = pop_mark(p, &from);
+    return error ? error : extend(p, from, kind);
+}
+
 static enum auricle_error op_append(struct format_pickle *p)
 {
     return extend(p, p->n_stack - (p->n_stack > 0), FORMAT_PICKLE_LIST);
@@ -427,9 +424,7 @@ static enum auricle_error op_append(struct format_pickle *p)
 
 static enum auricle_error op_appends(struct format_pickle *p)
 {
-    size_t from = 0;
-    enum auricle_error error = pop_mark(p, &from);
-    return error ? error : extend(p, from, FORMAT_PICKLE_LIST);
+    return extend_to_mark(p, FORMAT_PICKLE_LIST);
 }
 
 static enum auricle_error op_set_item(struct format_pickle *p)
@@ -439,9 +434,7 @@ static enum auricle_error op_set_item(struct format_pickle *p)
 
 static enum auricle_error op_set_items(struct format_pickle *p)
 {
-    size_t from = 0;
-    enum auricle_error error = pop_mark(p, &from);
-    return error ? error : extend(p, from, FORMAT_PICKLE_DICT);
+    return extend_to_mark(p, FORMAT_PICKLE_DICT);
 }
 
 static enum auricle_error put(struct format_pickle *p, size_t i)
@@ -723,17 +716,16 @@ static enum auricle_error op_build(struct format_pickle *p)
 typedef enum auricle_error instruction(struct format_pickle *p);
 
 static instruction *const instructions[256] = {
-    ['('] = op_mark,     ['.'] = op_stop,        ['N'] = op_none,          [0x88] = op_true,
-    [0x89] = op_false,   ['K'] = op_int8,        ['M'] = op_int16,         ['J'] = op_int32,
-    [0x8a] = op_long,    ['G'] = op_real,        ['U'] = op_string8,       ['T'] = op_string32,
-    ['X'] = op_string32, [0x8c] = op_string8,    [0x8d] = op_string64,     ['C'] = op_string8,
-    ['B'] = op_string32, [')'] = op_empty_tuple, [0x85] = op_tuple1,       [0x86] = op_tuple2,
-    [0x87] = op_tuple3,  ['t'] = op_tuple,       [']'] = op_empty_list,    ['l'] = op_list,
-    ['a'] = op_append,   ['e'] = op_appends,     ['}'] = op_empty_dict,    ['d'] = op_dict,
-    ['s'] = op_set_item, ['u'] = op_set_items,   ['q'] = op_put8,          ['r'] = op_put32,
-    [0x94] = op_memoize, ['h'] = op_get8,        ['j'] = op_get32,         [0x80] = op_protocol,
-    [0x95] = op_frame,   ['c'] = op_global,      [0x93] = op_stack_global, ['Q'] = op_persistent,
-    ['R'] = op_reduce,   ['b'] = op_build,
+    ['('] = op_mark,          ['.'] = op_stop,        ['N'] = op_none,       [0x88] = op_true,
+    [0x89] = op_false,        ['K'] = op_int8,        ['M'] = op_int16,      ['J'] = op_int32,
+    [0x8a] = op_long,         ['G'] = op_real,        ['U'] = op_string8,    ['T'] = op_string32,
+    ['X'] = op_string32,      [0x8c] = op_string8,    [0x8d] = op_string64,  ['C'] = op_string8,
+    ['B'] = op_string32,      [')'] = op_empty_tuple, [0x85] = op_tuple1,    [0x86] = op_tuple2,
+    [0x87] = op_tuple3,       ['t'] = op_tuple,       [']'] = op_empty_list, ['a'] = op_append,
+    ['e'] = op_appends,       ['}'] = op_empty_dict,  ['s'] = op_set_item,   ['u'] = op_set_items,
+    ['q'] = op_put8,          ['r'] = op_put32,       [0x94] = op_memoize,   ['h'] = op_get8,
+    ['j'] = op_get32,         [0x80] = op_protocol,   [0x95] = op_frame,     ['c'] = op_global,
+    [0x93] = op_stack_global, ['Q'] = op_persistent,  ['R'] = op_reduce,     ['b'] = op_build,
 };
 
 static enum auricle_error run(struct format_pickle *p)

@@ -141,6 +141,19 @@ fail:
     return error;
 }
 
+enum auricle_error format_store_alias(struct format_weights *weights, const char *name,
+                                      size_t name_bytes, const struct format_tensor *tensor,
+                                      struct au_fault *fault)
+{
+    struct format_tensor copy = *tensor; /* adding may move the list */
+    enum auricle_error error = format_store_add(weights, name, name_bytes, &copy, true, fault);
+    if (error)
+        return error;
+    weights->tensors[weights->n_tensors - 1].row_scale = copy.row_scale;
+    weights->tensor_bytes -= copy.bytes;
+    return AURICLE_OK;
+}
+
 struct format_tensor *format_store_find(struct format_weights *weights, const char *name)
 {
     union au_map_value value;

@@ -45,6 +45,11 @@ AURICLE_MUST_CHECK enum auricle_error format_store_add(struct format_weights *we
                                                        const char *name, size_t name_bytes,
                                                        const struct format_tensor *tensor,
                                                        bool exact, struct au_fault *fault);
+/* Another name for a tensor that is there, scales and all; its bytes are not counted twice. */
+AURICLE_MUST_CHECK enum auricle_error format_store_alias(struct format_weights *weights,
+                                                         const char *name, size_t name_bytes,
+                                                         const struct format_tensor *tensor,
+                                                         struct au_fault *fault);
 /* Elements and bytes of a shape; false when the product overflows or a row of a block-quantised
  * type is not a whole number of blocks.                                                          */
 bool format_shape_size(enum format_type type, int n_dims, const size_t *shape, size_t *n_elements,
@@ -66,5 +71,6 @@ AURICLE_MUST_CHECK enum auricle_error format_sniff(const uint8_t *data, size_t b
 format_parser format_parse_safetensors;
 format_parser format_parse_ggml;
 format_parser format_parse_pytorch;
+format_parser format_parse_ctranslate2;
 
 #endif

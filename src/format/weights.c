@@ -24,10 +24,9 @@ static enum auricle_error parse(struct format_weights *weights, const uint8_t *d
     case FORMAT_SAFETENSORS: return format_parse_safetensors(weights, data, bytes, fault);
     case FORMAT_GGML: return format_parse_ggml(weights, data, bytes, fault);
     case FORMAT_PYTORCH: return format_parse_pytorch(weights, data, bytes, fault);
-    default: break;
+    case FORMAT_CTRANSLATE2: return format_parse_ctranslate2(weights, data, bytes, fault);
     }
-    return au_fail(fault, AURICLE_E_UNSUPPORTED, "a %s file is not read",
-                   format_kind_name(weights->kind));
+    return AURICLE_E_FORMAT; /* not reached: sniff gives one of these */
 }
 
 static enum auricle_error create(const char *path, struct format_weights **out,

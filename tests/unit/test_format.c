@@ -9,6 +9,7 @@ int main(void)
     failed += test_format_folder();
     failed += test_format_config();
     failed += test_format_ggml();
+    failed += test_format_ctranslate2();
     failed += test_format_pytorch();
     return failed ? 1 : 0;
 }

@@ -13,6 +13,7 @@ int test_format_safetensors(void);
 int test_format_folder(void);
 int test_format_config(void);
 int test_format_ggml(void);
+int test_format_ctranslate2(void);
 int test_format_pytorch(void);
 
 /* ---- Writing (little-endian; a failed append fails the test at file_done) -------------------- */
