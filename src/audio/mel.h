@@ -2,7 +2,7 @@
  *
  * Periodic Hann of 400, FFT of 400, hop 160, reflected padding of 200 on both sides, power, Slaney
  * filters (computed here, not read from a file), log10 with floor 1e-10. Clipping to (maximum - 8)
- * and (x + 4) / 4 come last, because the maximum may span a whole file (see melfile.h).
+ * and (x + 4) / 4 come last, because the maximum may span a whole file.
  *
  * A frame's values depend on its own 400 samples alone: any split of the frames into calls, and
  * every kernel level, gives the same bits.
