@@ -3,8 +3,10 @@
  * audio/expected_decode.json says what ffmpeg made of every file: how many 16 kHz samples, and how
  * they line up with the master recording clip_s16.wav. Lossless recordings at 16 kHz must give the
  * master's samples exactly; the others must correlate with it as well as ffmpeg's did.          */
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "audio/decode.h"
 #include "audio/mel.h"
@@ -147,11 +149,194 @@ static void every_recording_decodes_with_ffmpeg_alone(void **state)
     check_all(true);
 }
 
+static const char *const broken_files[] = {
+    "audio/bad_truncated.flac",        "audio/bad_truncated.mp3",      "audio/bad_truncated.webm",
+    "audio/bad_random_bytes.wav",      "audio/bad_odd_bytes.wav",      "audio/bad_zero_rate.wav",
+    "audio/bad_header_4gb.wav",        "audio/bad_header_only.wav",    "audio/clip_dtx.amr",
+    "audio/bad_truncated_no_moov.m4a", "audio/bad_data_size_zero.wav",
+};
+
+/* The libraries underneath like to talk; the log of a server is not theirs. */
+static void decoding_prints_nothing(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    char *path = au_test_write(folder, "output", "", 0);
+    size_t bytes;
+    (void)state;
+    fflush(NULL);
+    int saved_out = dup(STDOUT_FILENO), saved_err = dup(STDERR_FILENO), file = open(path, O_WRONLY);
+    dup2(file, STDOUT_FILENO);
+    dup2(file, STDERR_FILENO);
+    for (size_t i = 0; i < sizeof broken_files / sizeof *broken_files; i++) {
+        struct audio_reader *reader;
+        float *samples;
+        size_t n;
+        char *name = au_test_fixture(broken_files[i]);
+        if (audio_open_path(name, NULL, &reader, NULL) == AURICLE_OK) {
+            if (audio_read_all(reader, &samples, &n, NULL) == AURICLE_OK)
+                au_free(samples);
+            audio_close(reader);
+        }
+        au_free(name);
+    }
+    fflush(NULL);
+    dup2(saved_out, STDOUT_FILENO);
+    dup2(saved_err, STDERR_FILENO);
+    close(file), close(saved_out), close(saved_err);
+    char *output = au_test_read(path, &bytes);
+    assert_string_equal(output, "");
+    au_free(output);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
+/* ---- Resampling ------------------------------------------------------------------------------- */
+
+#define HALF_TAPS 400
+
+/* Low-pass at cutoff (of 16 kHz), windowed sinc of 801 taps, away from the ends. */
+static void low_pass(const float *in, size_t n, double cutoff_hz, double *out)
+{
+    double taps[2 * HALF_TAPS + 1];
+    for (int k = -HALF_TAPS; k <= HALF_TAPS; k++) {
+        double x = 2 * M_PI * cutoff_hz / AUDIO_RATE_HZ * k;
+        double sinc = k == 0 ? 1 : sin(x) / x;
+        taps[k + HALF_TAPS] = 2 * cutoff_hz / AUDIO_RATE_HZ * sinc *
+                              (0.5 + 0.5 * cos(M_PI * k / (HALF_TAPS + 1.0)));
+    }
+    for (size_t i = 0; i + 2 * HALF_TAPS < n; i++) {
+        out[i] = 0;
+        for (int k = 0; k <= 2 * HALF_TAPS; k++)
+            out[i] += taps[k] * (double)in[i + (size_t)k];
+    }
+}
+
+static double snr_db(const struct recording *got, const struct recording *expected,
+                     double cutoff_hz)
+{
+    size_t n = got->n - 2 * HALF_TAPS;
+    double *a = au_calloc(got->n, sizeof *a), *b = au_calloc(got->n, sizeof *b);
+    double signal = 0, noise = 0;
+    low_pass(got->samples, got->n, cutoff_hz, a);
+    low_pass(expected->samples, got->n, cutoff_hz, b);
+    for (size_t i = 0; i < n; i++) {
+        signal += b[i] * b[i];
+        noise += (a[i] - b[i]) * (a[i] - b[i]);
+    }
+    au_free(a);
+    au_free(b);
+    return 10 * log10(signal / noise);
+}
+
+static void check_resampled(const char *input, const char *stem, double nyquist_hz, bool finest)
+{
+    char name[128];
+    const struct audio_decode_options options = {.finest_resampler = finest};
+    struct recording got = read_fixture(input, &options);
+    snprintf(name, sizeof name, "resample/%s_to16k_swr.flac", stem);
+    struct recording expected = read_fixture(name, NULL);
+    assert_int_equal(got.n, expected.n);
+    double snr = snr_db(&got, &expected, 0.9 * nyquist_hz);
+    snprintf(name, sizeof name, "resample/%s_mel_swr_first1100.npy", stem);
+    struct au_test_npy mel_expected = au_test_npy_fixture(name);
+    struct audio_mel *mel;
+    float *out = au_alloc_array(3000 * 80, sizeof *out);
+    au_test_ok(audio_mel_create(80, kern_select(KERN_N_LEVELS), &mel), NULL);
+    audio_mel_window(mel, got.samples, got.n, out);
+    double sum = 0;
+    for (size_t t = 0; t < 1100; t++)
+        for (size_t b = 0; b < 40; b++)
+            sum += fabs((double)out[t * 80 + b] - (double)mel_expected.f32[b * 1100 + t]);
+    printf("%s: %.1f dB, mel off by %.2g\n", input, snr, sum / (1100 * 40));
+    assert_true(snr > 45);
+    assert_true(sum / (1100 * 40) < 1e-3);
+    audio_mel_destroy(mel);
+    au_free(out);
+    au_test_npy_free(&mel_expected);
+    au_free(expected.samples);
+    au_free(got.samples);
+}
+
+static void resampling_agrees_with_the_reference(void **state)
+{
+    (void)state;
+    for (int finest = 0; finest < 2; finest++) {
+        check_resampled("resample/jfk_8k.wav", "jfk_8k", 4000, finest);
+        check_resampled("resample/jfk_22050.flac", "jfk_22050", 8000, finest);
+        check_resampled("resample/jfk_48k_stereo.flac", "jfk_48k_stereo", 8000, finest);
+    }
+}
+
+/* ---- Log-mel ---------------------------------------------------------------------------------- */
+
+static void filters_equal_the_published_ones(void **state)
+{
+    static const struct {
+        int n_bins;
+        const char *name;
+    } sets[] = {{80, "mel/mel_filters_80.npy"}, {128, "mel/mel_filters_128.npy"}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct au_test_npy expected = au_test_npy_fixture(sets[i].name);
+        float *got = au_alloc_array(expected.n, sizeof *got);
+        struct audio_mel *mel;
+        au_test_ok(audio_mel_create(sets[i].n_bins, kern_select(KERN_GENERIC), &mel), NULL);
+        audio_mel_filters(mel, got);
+        assert_int_equal(expected.n, (size_t)sets[i].n_bins * 201);
+        for (size_t k = 0; k < expected.n; k++)
+            assert_true(got[k] == expected.f32[k]);
+        audio_mel_destroy(mel);
+        au_free(got);
+        au_test_npy_free(&expected);
+    }
+}
+
+/* expected [bins, frames], got [3000, bins]. */
+static void check_mel(int n_bins, const char *name, enum kern_level level)
+{
+    struct au_test_npy expected = au_test_npy_fixture(name);
+    struct recording jfk = read_fixture("audio/jfk_16k.wav", NULL);
+    size_t bins = (size_t)n_bins, frames = expected.shape[1];
+    float *window = au_alloc_array(3000 * bins, sizeof *window);
+    float *got = au_alloc_array(expected.n, sizeof *got);
+    struct audio_mel *mel;
+    au_test_ok(audio_mel_create(n_bins, kern_select(level), &mel), NULL);
+    audio_mel_window(mel, jfk.samples, jfk.n, window);
+    for (size_t b = 0; b < bins; b++)
+        for (size_t t = 0; t < frames; t++)
+            got[b * frames + t] = window[t * bins + b];
+    struct au_test_diff diff = au_test_compare(got, expected.f32, expected.n);
+    printf("%s, %s: max %.2g, mean %.2g\n", name, kern_level_name(level), diff.max_abs,
+           diff.mean_abs);
+    assert_true(diff.max_abs < 1e-4);
+    assert_true(diff.mean_abs < 1e-6);
+    audio_mel_destroy(mel);
+    au_free(window);
+    au_free(got);
+    au_free(jfk.samples);
+    au_test_npy_free(&expected);
+}
+
+static void mel_equals_the_reference(void **state)
+{
+    (void)state;
+    for (enum kern_level level = KERN_GENERIC; level < KERN_N_LEVELS; level++) {
+        if (!kern_level_usable(level))
+            continue;
+        check_mel(80, "whisper-micro/ref/mel.npy", level);
+        check_mel(128, "whisper-micro-v3/ref/mel_first1200.npy", level);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_recording_decodes_as_expected),
         cmocka_unit_test(every_recording_decodes_with_ffmpeg_alone),
+        cmocka_unit_test(decoding_prints_nothing),
+        cmocka_unit_test(resampling_agrees_with_the_reference),
+        cmocka_unit_test(filters_equal_the_published_ones),
+        cmocka_unit_test(mel_equals_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
