@@ -15,24 +15,24 @@
 
 struct audio_ring; /* opaque */
 
-/* Room for at least `capacity` samples (rounded up to a power of two, at most 2^30). Errors: INVALID
- * (0 or too large), NOMEM.                                                                       */
+/* Room for at least `capacity` samples (rounded up to a power of two, at most 2^30). Errors:
+ * INVALID (0 or too large), NOMEM.                                                               */
 AURICLE_MUST_CHECK enum auricle_error audio_ring_create(size_t capacity, struct audio_ring **out);
 void audio_ring_destroy(struct audio_ring *ring); /* NULL is fine; both sides have stopped */
 size_t audio_ring_capacity(const struct audio_ring *ring);
 
-/* ---- Producer --------------------------------------------------------------------------------- */
+/* ---- Producer -------------------------------------------------------------------------------- */
 
 size_t audio_ring_space(const struct audio_ring *ring); /* samples that fit now */
 /* Append as many of n samples as fit; returns how many. Allocates: never. */
 size_t audio_ring_append(struct audio_ring *ring, const float *samples, size_t n);
 
-/* ---- Consumer --------------------------------------------------------------------------------- */
+/* ---- Consumer -------------------------------------------------------------------------------- */
 
 uint64_t audio_ring_position(const struct audio_ring *ring); /* of the oldest sample kept */
 size_t audio_ring_available(const struct audio_ring *ring);  /* samples from there on */
-/* Copy up to n samples that begin `offset` after the oldest, without letting go of them; returns how
- * many there were. Windows that overlap are read this way.                                       */
+/* Copy up to n samples that begin `offset` after the oldest, without letting go of them; returns
+ * how many there were. Windows that overlap are read this way.                                   */
 size_t audio_ring_peek(const struct audio_ring *ring, size_t offset, float *out, size_t n);
 /* Let go of up to n of the oldest samples; returns how many. */
 size_t audio_ring_discard(struct audio_ring *ring, size_t n);

@@ -190,7 +190,7 @@ static void decoding_prints_nothing(void **state)
     au_test_scratch_remove(folder);
 }
 
-/* ---- Resampling ------------------------------------------------------------------------------- */
+/* ---- Resampling ------------------------------------------------------------------------------ */
 
 #define HALF_TAPS 400
 
@@ -267,7 +267,7 @@ static void resampling_agrees_with_the_reference(void **state)
     }
 }
 
-/* ---- Log-mel ---------------------------------------------------------------------------------- */
+/* ---- Log-mel --------------------------------------------------------------------------------- */
 
 static void filters_equal_the_published_ones(void **state)
 {

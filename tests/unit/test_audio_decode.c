@@ -64,7 +64,7 @@ static int16_t *noise_s16(size_t n)
     return out;
 }
 
-/* ---- Sample types ----------------------------------------------------------------------------- */
+/* ---- Sample types ---------------------------------------------------------------------------- */
 
 static void s16_samples_are_exact(void **state)
 {
@@ -170,7 +170,7 @@ static void raw_types_are_read_as_told(void **state)
     must_fail(bytes, sizeof bytes, &options, AURICLE_E_UNSUPPORTED, "10 samples per second");
 }
 
-/* ---- Headers that lie ------------------------------------------------------------------------- */
+/* ---- Headers that lie ------------------------------------------------------------------------ */
 
 /* 1000 samples under a header that claims `claimed` bytes: how many come out? */
 static struct recording decode_claim(uint32_t claimed)
@@ -297,7 +297,7 @@ static void damaged_files_do_no_harm(void **state)
     au_free(noise);
 }
 
-/* ---- Resampling ------------------------------------------------------------------------------- */
+/* ---- Resampling ------------------------------------------------------------------------------ */
 
 /* A tone of 1 kHz at any rate comes out as the tone at 16 kHz: same length, no delay, no ringing
  * worth mentioning except where it starts and stops.                                             */
@@ -381,7 +381,7 @@ static void block_sizes_do_not_matter(void **state)
     au_free(noise);
 }
 
-/* ---- Cuts and limits -------------------------------------------------------------------------- */
+/* ---- Cuts and limits ------------------------------------------------------------------------- */
 
 static void a_cut_is_a_slice(void **state)
 {
@@ -479,7 +479,7 @@ static void forged_headers_reserve_nothing(void **state)
     assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 16 << 10); /* KiB */
 }
 
-/* ---- Files and pipes -------------------------------------------------------------------------- */
+/* ---- Files and pipes ------------------------------------------------------------------------- */
 
 static void paths_that_are_no_recordings(void **state)
 {
@@ -613,7 +613,7 @@ static void pipes_obey_the_limit_on_bytes(void **state)
     au_free(noise);
 }
 
-/* ---- FFmpeg, formats made by hand ------------------------------------------------------------- */
+/* ---- FFmpeg, formats made by hand ------------------------------------------------------------ */
 
 /* AMR: two frames of speech with a second of "no data" between them, and one at the end. */
 static void pauses_in_amr_keep_their_time(void **state)
@@ -666,7 +666,7 @@ static void info_says_who_decoded_and_why(void **state)
     au_free(noise);
 }
 
-/* ---- Lack of memory --------------------------------------------------------------------------- */
+/* ---- Lack of memory -------------------------------------------------------------------------- */
 
 struct attempt {
     const uint8_t *file;
