@@ -49,6 +49,10 @@ static const struct kern_ops generic = {
 #if defined(__x86_64__)
 static const struct kern_gemm f32_avx2 = GEMM_F32(avx2);
 static const struct kern_gemm f32_avx512vnni = GEMM_F32(avx512vnni);
+static const struct kern_gemm bf16_avx512vnni = GEMM_BF16(avx512vnni, avx512vnni);
+static const struct kern_gemm int8_avx512vnni = GEMM_INT8(avx512vnni, avx512vnni);
+static const struct kern_gemm bf16_amx = GEMM_BF16(avx512vnni, amx);
+static const struct kern_gemm int8_amx = GEMM_INT8(avx512vnni, amx);
 
 static const struct kern_ops avx2 = {
     .level = KERN_AVX2,
@@ -58,15 +62,15 @@ static const struct kern_ops avx2 = {
 
 static const struct kern_ops avx512vnni = {
     .level = KERN_AVX512VNNI,
-    .gemm =
-        {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    .gemm = {[KERN_F32] = &f32_avx512vnni,
+             [KERN_BF16] = &bf16_avx512vnni,
+             [KERN_INT8] = &int8_avx512vnni},
     ROW_KERNELS(avx512vnni),
 };
 
 static const struct kern_ops amx = {
     .level = KERN_AMX,
-    .gemm =
-        {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    .gemm = {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_amx, [KERN_INT8] = &int8_amx},
     ROW_KERNELS(avx512vnni),
 };
 #endif

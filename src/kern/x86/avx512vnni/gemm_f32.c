@@ -6,24 +6,10 @@
  * which still takes weights faster than memory delivers them.                                   */
 #include "kern/levels.h"
 #include "kern/pack.h"
-#include "kern/x86/avx512vnni/simd.h"
+#include "kern/x86/avx512vnni/finish.h"
 
 #define ROWS   6
 #define PANELS 4
-
-/* Bias, activation, residual and store of 16 outputs of one row. */
-static inline void finish(const struct kern_gemm_job *job, __m512 acc, size_t m, size_t n,
-                          __mmask16 mask)
-{
-    const size_t at = m * job->out_stride + n;
-    if (job->bias)
-        acc = _mm512_add_ps(acc, _mm512_maskz_loadu_ps(mask, job->bias + n));
-    if (job->act == KERN_ACT_GELU)
-        acc = gelu512(acc);
-    if (job->residual)
-        acc = _mm512_add_ps(acc, _mm512_maskz_loadu_ps(mask, job->residual + at));
-    _mm512_mask_storeu_ps(job->out + at, mask, acc);
-}
 
 __attribute__((always_inline)) static inline void tile(const struct kern_gemm_job *job, size_t m,
                                                        size_t n, size_t n1, const size_t rows,
@@ -48,7 +34,7 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t p = 0; p < panels; p++)
-            finish(job, acc[r][p], m + r, n + p * W, mask16(n1 - n - p * W));
+            finish512(job, acc[r][p], m + r, n + p * W, mask16(n1 - n - p * W));
 }
 
 /* `panels` is a constant at each call, so every case is its own unrolled tile. */
