@@ -128,7 +128,7 @@ static void every_stage_equals_reference(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof published / sizeof published[0]; i++) {
-        struct silero_model *model = load(published[i].weights, KERN_N_LEVELS);
+        struct silero_model *model = load(published[i].weights, au_test_level());
         char *path = fixture(published[i].sound);
         size_t n, chunk = silero_chunk_samples(model);
         float *samples = au_test_sound(path, &n), probability;

@@ -314,7 +314,7 @@ static void language_probabilities_equal_reference(void **state)
     (void)state;
 
     au_test_ok(au_json_read(path, 1 << 20, &json, &fault), &fault);
-    rig_open(&rig, ggml_path(), KERN_N_LEVELS);
+    rig_open(&rig, ggml_path(), au_test_level());
     whisper_encode(rig.model, rig.pool, &rig.ws, 1, mels, &rig.window, NULL);
     compare_languages(&rig, au_json_get(json, "probs"),
                       (int)au_json_int(au_json_get(json, "language_token"), 0));
@@ -334,7 +334,7 @@ static void run_file(const char *path, float *encoded, float *logits, size_t *n_
     const float *mels[] = {mel};
     struct rig rig;
 
-    rig_open(&rig, path, KERN_N_LEVELS);
+    rig_open(&rig, path, au_test_level());
     whisper_encode(rig.model, rig.pool, &rig.ws, 1, mels, &rig.window, &encoded);
     struct whisper_row row = {rig.window, forced.tokens, forced.cells, forced.n,
                               0,          forced.n,      logits,       NULL};
@@ -414,7 +414,7 @@ static void v3_equals_reference(void **state)
     for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++) {
         char *file = au_test_gunzip_to(packed[i], folder, NULL);
         struct rig rig;
-        rig_open(&rig, file, KERN_N_LEVELS);
+        rig_open(&rig, file, au_test_level());
         whisper_encode(rig.model, rig.pool, &rig.ws, 1, mels, &rig.window, &out);
         au_test_close(out, want.f32, want.n, 1e-4);
         compare_languages(&rig, au_json_get(json, "language_probs"),

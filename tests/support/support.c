@@ -84,6 +84,17 @@ char *au_test_read(const char *path, size_t *out_bytes)
     return text;
 }
 
+/* ---- Processor ------------------------------------------------------------------------------- */
+
+enum kern_level au_test_level(void)
+{
+    const char *name = getenv("AURICLE_CPU_LEVEL");
+    enum kern_level level = KERN_N_LEVELS;
+    if (name && *name && !kern_level_parse(name, &level))
+        fail_msg("AURICLE_CPU_LEVEL=%s is no level", name);
+    return level;
+}
+
 /* ---- Comparison ------------------------------------------------------------------------------ */
 
 struct au_test_diff au_test_compare(const float *got, const float *expected, size_t n)

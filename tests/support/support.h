@@ -24,6 +24,7 @@
 #include "auricle/error.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "kern/kern.h"
 
 /* ---- Paths ----------------------------------------------------------------------------------- */
 
@@ -36,6 +37,12 @@ char *au_test_scratch_folder(void);        /* new empty folder */
 void au_test_scratch_remove(char *folder); /* removes it with all it holds; frees the string */
 char *au_test_write(const char *folder, const char *name, const void *data,
                     size_t bytes); /* writes folder/name; returns its path */
+
+/* ---- Processor ------------------------------------------------------------------------------- */
+
+/* The level that tests of upper layers run at: $AURICLE_CPU_LEVEL, else the processor's own; for
+ * kern_select. `make check-long` runs the tests once for each level.                             */
+enum kern_level au_test_level(void);
 
 /* ---- Arrays ---------------------------------------------------------------------------------- */
 

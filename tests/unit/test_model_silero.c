@@ -55,7 +55,8 @@ static enum auricle_error load(const char *path, struct silero_model **out, stru
 {
     struct format_weights *weights;
     au_test_ok(format_weights_open(path, &weights, fault), fault);
-    enum auricle_error error = silero_model_create(weights, kern_select(KERN_N_LEVELS), out, fault);
+    enum auricle_error error = silero_model_create(weights, kern_select(au_test_level()), out,
+                                                   fault);
     format_weights_close(weights);
     return error;
 }
@@ -138,7 +139,7 @@ static void damaged_models_are_refused_by_tensor_name(void **state)
 static enum auricle_error load_and_drop(void *weights)
 {
     struct silero_model *model = NULL;
-    enum auricle_error error = silero_model_create(weights, kern_select(KERN_N_LEVELS), &model,
+    enum auricle_error error = silero_model_create(weights, kern_select(au_test_level()), &model,
                                                    NULL);
     silero_model_destroy(model);
     return error;

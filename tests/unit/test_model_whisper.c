@@ -112,7 +112,7 @@ static void rig_open(struct rig *rig, enum kern_type type, int threads)
 
     memset(rig, 0, sizeof *rig);
     au_test_ok(au_pool_create(threads, &rig->pool), NULL);
-    au_test_ok(whisper_model_random(&small_dims, 42, kern_select(KERN_N_LEVELS), type, rig->pool,
+    au_test_ok(whisper_model_random(&small_dims, 42, kern_select(au_test_level()), type, rig->pool,
                                     &rig->model),
                NULL);
     for (size_t i = 0; i < MAX_WINDOWS; i++) {
@@ -447,7 +447,7 @@ static enum auricle_error load(const char *path, struct whisper_model **out, str
 {
     struct format_weights *weights;
     au_test_ok(format_weights_open(path, &weights, fault), fault);
-    enum auricle_error error = whisper_model_create(weights, kern_select(KERN_N_LEVELS), KERN_F32,
+    enum auricle_error error = whisper_model_create(weights, kern_select(au_test_level()), KERN_F32,
                                                     NULL, out, fault);
     format_weights_close(weights);
     return error;
@@ -589,8 +589,8 @@ static void a_configuration_of_another_model_is_noticed(void **state)
 static enum auricle_error load_and_drop(void *context)
 {
     struct whisper_model *model = NULL;
-    enum auricle_error error = whisper_model_create(context, kern_select(KERN_N_LEVELS), KERN_INT8,
-                                                    NULL, &model, NULL);
+    enum auricle_error error = whisper_model_create(context, kern_select(au_test_level()),
+                                                    KERN_INT8, NULL, &model, NULL);
     if (!error) {
         struct whisper_window *window = NULL;
         struct whisper_cells *kv = NULL;

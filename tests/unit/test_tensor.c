@@ -1,13 +1,5 @@
 /* Threaded products and workspaces. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/mem.h"
+#include "support/support.h"
 #include "tensor/linear.h"
 #include "tensor/workspace.h"
 
@@ -42,7 +34,7 @@ static void product_does_not_depend_on_threads_or_batch(void **state)
     fill(bias, N, 2);
     fill(x, M * K, 3);
     for (int type = 0; type < KERN_N_TYPES; type++) {
-        const struct kern_gemm *gemm = kern_select(KERN_N_LEVELS)->gemm[type];
+        const struct kern_gemm *gemm = kern_select(au_test_level())->gemm[type];
         struct tensor_linear a, b;
         const struct source source = {w};
         assert_int_equal(tensor_linear_create(&a, gemm, w, bias, N, K, NULL), AURICLE_OK);
@@ -69,7 +61,7 @@ static void creation_survives_every_failed_allocation(void **state)
 {
     (void)state;
     static float w[N * K], bias[N];
-    const struct kern_gemm *gemm = kern_select(KERN_N_LEVELS)->gemm[KERN_INT8];
+    const struct kern_gemm *gemm = kern_select(au_test_level())->gemm[KERN_INT8];
     const struct source source = {w};
     for (uint64_t n = 0;; n++) {
         struct tensor_linear made = {0};
@@ -90,7 +82,7 @@ static void matrices_beyond_memory_are_refused(void **state)
 {
     (void)state;
     struct tensor_linear made = {0};
-    const struct kern_gemm *gemm = kern_select(KERN_N_LEVELS)->gemm[KERN_F32];
+    const struct kern_gemm *gemm = kern_select(au_test_level())->gemm[KERN_F32];
     const struct source source = {NULL};
     assert_int_equal(tensor_linear_create_from(&made, gemm, copy_rows, &source, NULL, SIZE_MAX / 2,
                                                SIZE_MAX / 2, NULL),
