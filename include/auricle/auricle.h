@@ -132,6 +132,14 @@ struct auricle_options {
     const double
         *clip_seconds; /* start, end, start ...; without a last end: to the file's. Or NULL */
     int n_clip_seconds;
+
+    /* The input. */
+    const char
+        *raw_format;  /* headerless samples: "s16le", "f32le", "u8", "mulaw" or "alaw"; NULL: the
+                               file says what it is */
+    int raw_rate_hz;  /* with raw_format; 0: 16000 */
+    int raw_channels; /* with raw_format; 0: 1 */
+    bool finest_resampler; /* rather than the fast high-quality one */
 };
 
 /* What most people want: greedy, the temperature ladder, no conditioning on previous text. */

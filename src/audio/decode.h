@@ -86,10 +86,6 @@ const struct audio_info *audio_info(const struct audio_reader *reader);
 AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, float *samples,
                                                  size_t max, size_t *n_read,
                                                  struct au_fault *fault);
-/* Start again at the beginning, for a second pass over the same input; what was read from a pipe
- * was spooled and is read from there. Errors: as audio_open_path.                                */
-AURICLE_MUST_CHECK enum auricle_error audio_rewind(struct audio_reader *reader,
-                                                   struct au_fault *fault);
 /* A sentence, or NULL when all was well (so far). Borrowed from the reader. */
 const char *audio_warning(const struct audio_reader *reader);
 
@@ -104,5 +100,13 @@ AURICLE_MUST_CHECK enum auricle_error audio_read_all(struct audio_reader *reader
 
 /* What can be read, for help texts and error sentences: "WAV, FLAC, MP3, ...". Static. */
 const char *audio_accepted_formats(void);
+
+/* "s16le", "f32le", "u8", "mulaw", "alaw"; false when unknown. */
+bool audio_raw_type_parse(const char *name, enum audio_raw_type *out);
+
+/* Versions of the decoders at hand, for reports. Static. FFmpeg's libraries are loaded for the
+ * answer; NULL and a sentence where they cannot be.                                             */
+const char *audio_sndfile_version(void);
+const char *audio_ffmpeg_version(struct au_fault *fault);
 
 #endif

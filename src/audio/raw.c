@@ -3,6 +3,7 @@
 
 #include "audio/decoder.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define RAW_BLOCK_BYTES 16384
 
@@ -141,4 +142,22 @@ enum auricle_error audio_raw_open(struct audio_input *input,
     }
     *out = &raw->base;
     return AURICLE_OK;
+}
+
+bool audio_raw_type_parse(const char *name, enum audio_raw_type *out)
+{
+    static const struct {
+        const char *name;
+        enum audio_raw_type type;
+    } types[] = {{"s16le", AUDIO_RAW_S16LE},
+                 {"f32le", AUDIO_RAW_F32LE},
+                 {"u8", AUDIO_RAW_U8},
+                 {"mulaw", AUDIO_RAW_MULAW},
+                 {"alaw", AUDIO_RAW_ALAW}};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (au_str_equal(types[i].name, name)) {
+            *out = types[i].type;
+            return true;
+        }
+    return false;
 }

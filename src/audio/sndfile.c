@@ -205,3 +205,8 @@ fail:
     sndfile_close(&self->base);
     return error;
 }
+
+const char *audio_sndfile_version(void)
+{
+    return sf_version_string();
+}

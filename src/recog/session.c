@@ -145,6 +145,21 @@ static enum auricle_error create(struct auricle_engine *engine, struct recog_sou
     return AURICLE_OK;
 }
 
+static enum auricle_error set_input(const struct auricle_options *options,
+                                    struct audio_decode_options *out, struct au_fault *fault)
+{
+    out->finest_resampler = options->finest_resampler;
+    if (!options->raw_format)
+        return AURICLE_OK;
+    if (!audio_raw_type_parse(options->raw_format, &out->raw))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is no raw format; known are s16le, f32le, u8, mulaw and alaw",
+                       options->raw_format);
+    out->raw_rate_hz = options->raw_rate_hz ? options->raw_rate_hz : AUDIO_RATE_HZ;
+    out->raw_channels = options->raw_channels ? options->raw_channels : 1;
+    return AURICLE_OK;
+}
+
 enum auricle_error auricle_session_create(struct auricle_engine *engine, const char *path,
                                           const struct auricle_options *options,
                                           struct auricle_session **out,
@@ -153,7 +168,11 @@ enum auricle_error auricle_session_create(struct auricle_engine *engine, const c
     struct au_fault fault = {0};
     struct recog_source *source = NULL;
     struct audio_decode_options decode = {0};
-    enum auricle_error error = recog_source_open(path, &decode, &source, &fault);
+    enum auricle_error error = recog_options_check(options, engine->max_beams, &fault);
+    if (!error)
+        error = set_input(options, &decode, &fault);
+    if (!error)
+        error = recog_source_open(path, &decode, &source, &fault);
     if (!error)
         error = create(engine, source, options, out, &fault);
     return recog_message(error, &fault, message);

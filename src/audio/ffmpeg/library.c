@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audio/decode.h"
+
 #define SONAME(library, major)          SONAME_EXPANDED(library, major)
 #define SONAME_EXPANDED(library, major) "lib" #library ".so." #major
 #define SONAME_avutil                   SONAME(avutil, LIBAVUTIL_VERSION_MAJOR)
@@ -66,4 +68,10 @@ const struct ffmpeg *audio_ffmpeg_library(struct au_fault *fault)
             "FFmpeg's libraries are needed for this format but cannot be loaded (%s); install %s",
             loaded.problem, SONAME_avformat);
     return NULL;
+}
+
+const char *audio_ffmpeg_version(struct au_fault *fault)
+{
+    const struct ffmpeg *ffmpeg = audio_ffmpeg_library(fault);
+    return ffmpeg ? ffmpeg->av_version_info() : NULL;
 }

@@ -21,6 +21,7 @@
 /* LIBRARY(short name), FUNCTION(name) in the library named last. */
 #define FFMPEG_FUNCTIONS(LIBRARY, FUNCTION) \
     LIBRARY(avutil)                         \
+    FUNCTION(av_version_info)               \
     FUNCTION(av_log_set_level)              \
     FUNCTION(av_max_alloc)                  \
     FUNCTION(av_malloc)                     \
