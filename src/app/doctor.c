@@ -7,6 +7,7 @@
 #include "app/machine.h"
 #include "app/models.h"
 #include "app/output.h"
+#include "audio/decode.h"
 #include "auricle/version.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -78,6 +79,21 @@ static void report_memory(struct report *report, const struct app_machine *machi
         advise(report, "little memory is free: use a small model (nano, tiny)");
 }
 
+static void report_decoders(struct report *report)
+{
+    struct au_fault fault = {0};
+    const char *ffmpeg = audio_ffmpeg_version(&fault);
+    put(report, "Decoders", "%s", audio_sndfile_version());
+    if (ffmpeg)
+        put(report, "", "FFmpeg %s (loaded when a file needs it)", ffmpeg);
+    else
+        put(report, "", "%s", fault.text);
+    put(report, "  formats", "%s", audio_accepted_formats());
+    if (!ffmpeg)
+        advise(report, "without FFmpeg's libraries only WAV, FLAC, Ogg, MP3, AIFF, CAF and AU are "
+                       "read: install the package ffmpeg");
+}
+
 static void report_models(struct report *report, const char *model_dir)
 {
     struct app_model_folders folders;
@@ -89,7 +105,7 @@ static void report_models(struct report *report, const char *model_dir)
     if (app_model_list_init(&folders, &list) == AURICLE_OK) {
         put(report, "Models", "%zu found", list.n);
         for (size_t i = 0; i < list.n; i++)
-            put(report, "", "%s, %.1f MB, %s", list.entries[i].name,
+            put(report, "", "%s (%.1f MB) %s", list.entries[i].name,
                 (double)list.entries[i].bytes / 1e6, list.entries[i].path);
     }
     for (size_t i = 0; i < folders.n; i++)
@@ -142,6 +158,7 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
     put(&report, "auricle", "%s", auricle_version());
     report_processor(&report, &machine);
     report_memory(&report, &machine);
+    report_decoders(&report);
     report_models(&report, args.model_dir);
     report_rest(&report, &machine);
     au_buf_printf(&report.text, "\nVerdict: %s\n%s",

@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "app/output.h"
 #include "base/log.h"
+#include "base/str.h"
 
 static enum auricle_error parse_log_level(void *args, const char *value, struct au_fault *fault)
 {
@@ -80,6 +81,15 @@ static void start_log(const struct app_general *general)
     au_log_init(general->quiet && general->log_level < 0 ? AU_LOG_ERROR : (enum au_log_level)level);
 }
 
+/* Help is what is wanted even beside a mistake that kept the parser from reaching it. */
+static bool wants_help(const struct app_general *general, int argc, char **argv)
+{
+    bool wanted = general->help;
+    for (int i = 1; i < argc && !au_str_equal(argv[i], "--"); i++)
+        wanted = wanted || au_str_equal(argv[i], "--help");
+    return wanted;
+}
+
 static int print_help(const struct app_command *self)
 {
     struct au_buf text;
@@ -97,7 +107,7 @@ bool app_begin(const struct app_command *self, int argc, char **argv, void *args
     struct au_fault fault = {0};
     general->log_level = -1;
     enum auricle_error error = app_options_parse(self->groups, argc, argv, args, parsed, &fault);
-    if (general->help) { /* even beside a mistake: help is what is wanted then */
+    if (wants_help(general, argc, argv)) {
         *exit_code = print_help(self);
         return false;
     }

@@ -10,6 +10,7 @@
 #include "base/str.h"
 
 static const struct app_command *const commands[] = {
+    &app_command_transcribe,
     &app_command_doctor,
     NULL,
 };
@@ -65,7 +66,9 @@ static int print_version(void)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write, with an exit code of its own */
+    /* Closed pipes and files that may not grow are errors of write, with their exit codes. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         print_help(NULL);
         return APP_EXIT_USAGE;

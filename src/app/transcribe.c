@@ -1,0 +1,551 @@
+/* auricle transcribe: recordings to text.
+ *
+ * Options are read, the inputs are looked at, the model is loaded once, and then one recording
+ * follows the other. A failed input or output ends nothing but itself; ctrl-C ends after the
+ * present window and keeps what is finished. Standard output carries results alone, everything
+ * else goes to standard error. Where a result goes to standard output, formats that allow it are
+ * written segment by segment as the recording is worked through.                                 */
+#include "app/transcribe.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/interrupt.h"
+#include "app/models.h"
+#include "app/output.h"
+#include "app/progress.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* One call of the command. */
+struct run {
+    const struct app_transcribe_args *args;
+    const char *const *inputs;
+    size_t n_inputs;
+    bool *bad;    /* [n_inputs] found wanting before anything was loaded */
+    char **names; /* [n_inputs] of output files; NULL without --output-dir */
+    struct auricle_engine *engine;
+    enum app_progress_mode progress_mode;
+    bool input_failed, output_failed, pipe_closed, stdout_failed;
+};
+
+/* One recording of it. */
+struct work {
+    struct run *run;
+    const char *input, *label;
+    const struct recog_render *stream; /* written as it comes; NULL: nothing is */
+    bool begun;                        /* its first text was written */
+    size_t n_written;                  /* segments */
+    struct app_progress progress;
+    double done, total;
+};
+
+/* ---- Inputs --------------------------------------------------------------------------------- */
+
+static bool is_stdin(const char *input)
+{
+    return au_str_equal(input, "-");
+}
+
+static const char *label_of(const char *input)
+{
+    return is_stdin(input) ? "standard input" : input;
+}
+
+/* What can be said about an input without decoding it. */
+static enum auricle_error look_at(const char *input, struct au_fault *fault)
+{
+    struct stat status;
+    if (is_stdin(input)) {
+        if (!isatty(STDIN_FILENO))
+            return AURICLE_OK;
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "standard input is a terminal: pipe a recording into it (cat talk.mp3 | "
+                       "auricle transcribe -)");
+    }
+    if (stat(input, &status) != 0)
+        return au_fail_errno(fault, errno, "%s: cannot be opened", input);
+    if (S_ISDIR(status.st_mode))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "%s: is a folder; name the recordings in it (%s%s*)", input, input,
+                       au_str_ends(input, "/") ? "" : "/");
+    if (access(input, R_OK) != 0)
+        return au_fail_errno(fault, errno, "%s: cannot be read", input);
+    if (S_ISREG(status.st_mode) && status.st_size == 0)
+        return au_fail(fault, AURICLE_E_NO_AUDIO, "%s: is empty (0 bytes)", input);
+    return AURICLE_OK;
+}
+
+/* Whether any input is worth loading a model for. */
+static bool look_at_all(struct run *run)
+{
+    size_t n_good = 0;
+    for (size_t i = 0; i < run->n_inputs; i++) {
+        struct au_fault fault = {0};
+        run->bad[i] = look_at(run->inputs[i], &fault) != AURICLE_OK;
+        n_good += !run->bad[i];
+        if (run->bad[i])
+            app_error("%s", fault.text);
+        run->input_failed = run->input_failed || run->bad[i];
+    }
+    return n_good > 0;
+}
+
+/* ---- While a recording is worked through ---------------------------------------------------- */
+
+static void report_output_error(struct run *run, enum auricle_error error, const char *sentence)
+{
+    app_error("%s", sentence);
+    run->output_failed = true;
+    run->pipe_closed = run->pipe_closed || error == AURICLE_E_CLOSED_PIPE;
+}
+
+static void write_stdout(struct work *work, const struct au_buf *text)
+{
+    struct run *run = work->run;
+    struct au_fault fault = {0};
+    if (run->stdout_failed || (text->len == 0 && !text->error))
+        return;
+    app_progress_clear(&work->progress);
+    enum auricle_error error = text->error
+                                   ? au_fail(&fault, text->error, "out of memory for the result")
+                                   : app_stdout_write(text->data, text->len, &fault);
+    if (!error)
+        return;
+    run->stdout_failed = true;
+    report_output_error(run, error, fault.text);
+}
+
+/* Adds what the format begins with to the first text: an input that fails leaves nothing. */
+static void begin_stream(struct work *work, struct au_buf *text)
+{
+    if (!work->begun && work->stream->begin)
+        work->stream->begin(text);
+    work->begun = true;
+}
+
+static void on_segment(void *context, const struct auricle_segment *segment)
+{
+    struct work *work = context;
+    if (!work->stream)
+        return;
+    struct au_buf text;
+    au_buf_init(&text, 0);
+    begin_stream(work, &text);
+    work->stream->segment(&text, segment, work->n_written++);
+    write_stdout(work, &text);
+    au_buf_deinit(&text);
+}
+
+/* A recording in which nothing is said still makes a whole file. */
+static void end_stream(struct work *work)
+{
+    struct au_buf text;
+    au_buf_init(&text, 0);
+    begin_stream(work, &text);
+    write_stdout(work, &text);
+    au_buf_deinit(&text);
+}
+
+static bool on_progress(void *context, double done, double total)
+{
+    struct work *work = context;
+    work->done = done;
+    work->total = total;
+    app_progress_update(&work->progress, done, total);
+    return !app_interrupted() && !work->run->stdout_failed;
+}
+
+/* ---- Results -------------------------------------------------------------------------------- */
+
+static enum auricle_error write_file(const struct run *run, size_t i,
+                                     const struct recog_render *format, const struct au_buf *text,
+                                     struct au_fault *fault)
+{
+    const char *folder = run->args->output_dir;
+    char *path = au_sprintf("%s%s%s.%s", folder, au_str_ends(folder, "/") ? "" : "/", run->names[i],
+                            format->name);
+    enum auricle_error error;
+    if (!path || text->error)
+        error = au_fail(fault, AURICLE_E_NOMEM, "out of memory for the result");
+    else if (app_same_file(path, run->inputs[i]))
+        error = au_fail(fault, AURICLE_E_INVALID,
+                        "%s: is the recording itself and will not be written over; choose another "
+                        "--output-dir",
+                        path);
+    else
+        error = au_file_write_atomic(path, text->data, text->len, fault);
+    if (!error)
+        au_log(AU_LOG_INFO, "%s: %zu bytes written", path, text->len);
+    au_free(path);
+    return error;
+}
+
+static void write_result(struct work *work, size_t i, const struct auricle_result *result)
+{
+    struct run *run = work->run;
+    if (work->stream) {
+        end_stream(work);
+        return;
+    }
+    for (size_t f = 0; f < run->args->n_formats; f++) {
+        const struct recog_render *format = run->args->formats[f];
+        struct au_fault fault = {0};
+        struct au_buf text;
+        au_buf_init(&text, 0);
+        enum auricle_error error = recog_render_result(format, result, &text);
+        if (!run->args->output_dir)
+            write_stdout(work, &text);
+        else if ((error = write_file(run, i, format, &text, &fault)) != AURICLE_OK)
+            report_output_error(run, error, fault.text);
+        au_buf_deinit(&text);
+    }
+}
+
+static void put_length(struct au_buf *out, double seconds)
+{
+    if (seconds < 60)
+        au_buf_printf(out, "%.1f s", seconds);
+    else
+        app_progress_time(out, seconds);
+}
+
+/* "talk.mp3: 10:00 in 1:14 (8.1x real time), English" */
+static void summarise(const struct work *work, const struct auricle_result *result)
+{
+    bool quiet = work->run->args->general.quiet;
+    struct au_buf text;
+    au_buf_init(&text, 1024);
+    double seconds = result->timings.total;
+    au_buf_printf(&text, "%s: ", work->label);
+    put_length(&text, result->duration);
+    au_buf_puts(&text, " of audio in ");
+    put_length(&text, seconds);
+    if (seconds > 0)
+        au_buf_printf(&text, " (%.1fx real time)", result->duration / seconds);
+    if (result->language)
+        au_buf_printf(&text, ", language %s", result->language);
+    if (result->language && result->language_probability < 1.0f)
+        au_buf_printf(&text, " (%.0f %%)", 100.0 * (double)result->language_probability);
+    app_note(quiet, "%s", text.data);
+    au_buf_deinit(&text);
+    if (result->warning)
+        app_warn(quiet, "%s: %s", work->label, result->warning);
+    if (result->n_segments == 0)
+        app_note(quiet, "%s: no speech was found", work->label);
+}
+
+static void log_timings(const struct work *work, const struct auricle_result *result)
+{
+    const struct auricle_timings *t = &result->timings;
+    if (work->run->args->general.timings || work->run->args->general.verbose)
+        au_log(AU_LOG_INFO,
+               "%s: decode %.1f ms, mel %.1f ms, encoder %.1f ms (%llu windows), decoder %.1f ms "
+               "(%llu steps, %llu tokens), total %.1f ms",
+               work->label, 1e3 * t->decode_audio, 1e3 * t->mel, 1e3 * t->encoder,
+               (unsigned long long)t->encoder_windows, 1e3 * t->decoder,
+               (unsigned long long)t->decoder_steps, (unsigned long long)t->decoder_tokens,
+               1e3 * t->total);
+}
+
+/* The sentence of the library, with the input's name in front where it lacks it. */
+static void report_input_error(const struct work *work, const struct auricle_message *message)
+{
+    if (strstr(message->text, work->label))
+        app_error("%s", message->text);
+    else
+        app_error("%s: %s", work->label, message->text);
+}
+
+static void transcribe_one(struct run *run, size_t i)
+{
+    const struct app_transcribe_args *args = run->args;
+    struct work work = {.run = run, .input = run->inputs[i], .label = label_of(run->inputs[i])};
+    if (!args->output_dir && args->formats[0]->segment)
+        work.stream = args->formats[0];
+    if (run->n_inputs > 1 && !args->output_dir)
+        app_note(args->general.quiet, "==> %s <==", work.label);
+    app_progress_start(&work.progress, run->progress_mode, work.label);
+
+    struct auricle_callbacks callbacks = {sizeof callbacks, &work, on_progress, on_segment};
+    struct auricle_message message = {""};
+    struct auricle_result *result = NULL;
+    enum auricle_error error = auricle_transcribe(run->engine, work.input, &args->options,
+                                                  &callbacks, &result, &message);
+    app_progress_clear(&work.progress);
+    if (error && error != AURICLE_E_CANCELLED) {
+        report_input_error(&work, &message);
+        run->input_failed = true;
+    } else if (!error && result->duration <= 0 && result->timings.encoder_windows == 0) {
+        app_error("%s: %s", work.label,
+                  result->warning ? result->warning : "holds no sound (0 samples)");
+        run->input_failed = true;
+    } else if (result) {
+        write_result(&work, i, result);
+        log_timings(&work, result);
+        if (error && app_interrupted())
+            app_warn(args->general.quiet, "%s: stopped after %.0f s; what was finished is kept",
+                     work.label, work.done);
+        else if (!error)
+            summarise(&work, result);
+    }
+    auricle_result_destroy(result);
+}
+
+/* ---- The model ------------------------------------------------------------------------------ */
+
+static enum auricle_error find_model(const struct app_transcribe_args *args, char **path,
+                                     struct au_fault *fault)
+{
+    struct app_model_folders folders;
+    if (app_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    bool bundled = false;
+    enum auricle_error error = args->model
+                                   ? app_model_find(&folders, args->model, path, fault)
+                                   : app_model_find_default(&folders, path, &bundled, fault);
+    if (!error && bundled)
+        app_note(args->general.quiet,
+                 "auricle: using the small bundled model (%s): for better words put a larger "
+                 "Whisper model into %s and name it with --model",
+                 *path, folders.at[0]);
+    app_model_folders_deinit(&folders);
+    return error;
+}
+
+static void log_model(const struct auricle_engine *engine)
+{
+    struct auricle_model_info info;
+    auricle_engine_info(engine, &info);
+    au_log(
+        AU_LOG_INFO,
+        "model %s: %s, %.1f million parameters, %s, %.1f MB in memory, %s, %d threads, loaded in "
+        "%.0f ms",
+        info.path, info.format, (double)info.parameters / 1e6, info.compute,
+        (double)info.weight_bytes / 1e6, info.cpu_level, info.threads, 1e3 * info.load_seconds);
+}
+
+/* A language or task the model cannot do is a mistake of the call, not of an input. */
+static enum auricle_error check_abilities(const struct app_transcribe_args *args,
+                                          const struct auricle_engine *engine,
+                                          struct au_fault *fault)
+{
+    struct auricle_model_info info;
+    auricle_engine_info(engine, &info);
+    const char *language = args->options.language;
+    if (info.multilingual)
+        return AURICLE_OK;
+    if (language && !au_str_equal(language, "en"))
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "--language %s: the model %s knows English only; name a multilingual model",
+                       language, info.path);
+    if (args->options.task == AURICLE_TASK_TRANSLATE)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "--task translate: the model %s knows English only; name a multilingual "
+                       "model",
+                       info.path);
+    return AURICLE_OK;
+}
+
+/* One recording is worked on at a time, so memory for one window is enough. */
+static enum auricle_error load_engine(const struct app_transcribe_args *args, const char *path,
+                                      struct auricle_engine **out, struct au_fault *fault)
+{
+    const struct auricle_options *o = &args->options;
+    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
+    options.model = path;
+    options.threads = args->threads;
+    options.compute = (enum auricle_compute)args->compute;
+    options.cpu_level = args->cpu_level;
+    options.max_windows = 1;
+    options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
+    struct auricle_message message = {""};
+    enum auricle_error error = auricle_engine_create(&options, out, &message);
+    if (!error)
+        return AURICLE_OK;
+    bool named = strstr(message.text, path) != NULL;
+    return au_fail(fault, error, "%s%s%s", named ? "" : path, named ? "" : ": ", message.text);
+}
+
+/* ---- The call ------------------------------------------------------------------------------- */
+
+static enum auricle_error check_output(const struct app_transcribe_args *args, size_t n_inputs,
+                                       struct au_fault *fault)
+{
+    if (args->output_dir)
+        return AURICLE_OK;
+    const struct recog_render *format = args->formats[0];
+    if (args->n_formats > 1)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "%zu formats cannot share standard output: name a folder with --output-dir",
+                       args->n_formats);
+    if (n_inputs > 1 && !au_str_equal(format->name, "txt") && !au_str_equal(format->name, "json"))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "%zu %s files one after the other are no %s file: name a folder with "
+                       "--output-dir (txt and json may follow each other)",
+                       n_inputs, format->name, format->name);
+    return AURICLE_OK;
+}
+
+static enum auricle_error check_inputs(const struct app_transcribe_args *args,
+                                       const struct app_parsed *parsed, struct au_fault *fault)
+{
+    const struct auricle_options *options = &args->options;
+    if (!options->raw_format && (options->raw_rate_hz || options->raw_channels))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "--raw-rate and --raw-channels describe headerless input: say --raw-format "
+                       "too");
+    size_t n_stdin = 0;
+    for (size_t i = 0; i < parsed->n_operands; i++)
+        n_stdin += is_stdin(parsed->operands[i]);
+    if (parsed->n_operands == 0)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "nothing to transcribe: name recordings, or - for standard input (see: "
+                       "auricle transcribe --help)");
+    if (n_stdin > 1)
+        return au_fail(fault, AURICLE_E_INVALID, "standard input (-) can be read once only");
+    return AURICLE_OK;
+}
+
+static enum auricle_error name_outputs(struct run *run, struct au_fault *fault)
+{
+    const struct app_transcribe_args *args = run->args;
+    if (!args->output_dir)
+        return AURICLE_OK;
+    run->names = au_calloc(run->n_inputs, sizeof *run->names);
+    if (!run->names || app_output_names(run->inputs, run->n_inputs, run->names) != AURICLE_OK)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < run->n_inputs; i++) {
+        char *plain;
+        if (app_output_names(&run->inputs[i], 1, &plain) != AURICLE_OK)
+            continue;
+        if (!au_str_equal(plain, run->names[i]))
+            app_note(args->general.quiet,
+                     "auricle: %s goes to %s.*, for %s.* is an earlier input's", run->inputs[i],
+                     run->names[i], plain);
+        au_free(plain);
+    }
+    return app_output_folder(args->output_dir, fault);
+}
+
+static int exit_code(const struct run *run)
+{
+    int interrupted = app_interrupted();
+    if (interrupted)
+        return interrupted;
+    if (run->output_failed)
+        return run->pipe_closed ? APP_EXIT_CLOSED_PIPE : APP_EXIT_OUTPUT;
+    return run->input_failed ? APP_EXIT_INPUT : APP_EXIT_OK;
+}
+
+static int run_all(struct run *run)
+{
+    struct au_fault fault = {0};
+    if (name_outputs(run, &fault) != AURICLE_OK) {
+        app_error("%s", fault.text);
+        return APP_EXIT_OUTPUT;
+    }
+    if (!look_at_all(run))
+        return APP_EXIT_INPUT;
+    char *model = NULL;
+    enum auricle_error error = find_model(run->args, &model, &fault);
+    if (!error)
+        error = load_engine(run->args, model, &run->engine, &fault);
+    au_free(model);
+    if (error) {
+        app_error("%s", fault.text);
+        return APP_EXIT_MODEL;
+    }
+    log_model(run->engine);
+    if (check_abilities(run->args, run->engine, &fault) != AURICLE_OK) {
+        app_error("%s", fault.text);
+        return APP_EXIT_USAGE;
+    }
+    for (size_t i = 0; i < run->n_inputs && !app_interrupted() && !run->stdout_failed; i++)
+        if (!run->bad[i])
+            transcribe_one(run, i);
+    if (!run->args->output_dir && !run->stdout_failed &&
+        (error = app_stdout_close(&fault)) != AURICLE_OK)
+        report_output_error(run, error, fault.text);
+    return exit_code(run);
+}
+
+static int run_checked(const struct app_transcribe_args *args, const struct app_parsed *parsed)
+{
+    struct au_fault fault = {0};
+    enum auricle_error error = check_inputs(args, parsed, &fault);
+    if (!error)
+        error = check_output(args, parsed->n_operands, &fault);
+    if (error) {
+        app_error("%s", fault.text);
+        return APP_EXIT_USAGE;
+    }
+    struct run run = {.args = args, .inputs = parsed->operands, .n_inputs = parsed->n_operands};
+    run.progress_mode = app_progress_choose(args->general.quiet);
+    run.bad = au_calloc(run.n_inputs, sizeof *run.bad);
+    int code = APP_EXIT_MODEL;
+    if (run.bad)
+        code = run_all(&run);
+    else
+        app_error("out of memory");
+    for (size_t i = 0; run.names && i < run.n_inputs; i++)
+        au_free(run.names[i]);
+    au_free(run.names);
+    au_free(run.bad);
+    auricle_engine_destroy(run.engine);
+    return code;
+}
+
+static int run_transcribe(const struct app_command *self, int argc, char **argv)
+{
+    struct app_transcribe_args args;
+    struct app_settings settings;
+    struct app_parsed parsed;
+    int code;
+    app_transcribe_args_init(&args);
+    if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
+        return code;
+    app_transcribe_options_finish(&args);
+    app_interrupt_watch(args.general.quiet ? NULL
+                                           : "\nauricle: stopping after this window; press ctrl-C "
+                                             "again to stop at once\n");
+    code = run_checked(&args, &parsed);
+    app_settings_deinit(&settings);
+    return code;
+}
+
+const struct app_command app_command_transcribe = {
+    .name = "transcribe",
+    .summary = "turn recordings into text or subtitles",
+    .operands = "FILE... | -",
+    .about =
+        "Writes down what is said in recordings: WAV, FLAC, MP3, Ogg, Opus, WebM, M4A, AMR and "
+        "what else FFmpeg's libraries read, the sound of films too. The text goes to standard "
+        "output, everything else to standard error. - reads a recording from standard input.",
+    .examples = "  auricle transcribe talk.mp3\n"
+                "  auricle transcribe --model base --language de rede.flac > rede.txt\n"
+                "  auricle transcribe -f srt,json -o subtitles film1.mp4 film2.mkv\n"
+                "  auricle transcribe --task translate --offset 10m --duration 90s lecture.m4a\n"
+                "  curl -s https://example.org/talk.ogg | auricle transcribe -\n",
+    .groups = app_transcribe_groups,
+    .notes = "Output:\n"
+             "  Without --output-dir one format goes to standard output: txt of several files\n"
+             "  one after the other, json one line per file. Files are written whole or not\n"
+             "  at all; where two inputs would share a name, the later one keeps its\n"
+             "  extension (talk.wav.srt).\n"
+             "\n"
+             "Exit codes:\n"
+             "    0  all done\n"
+             "    1  some inputs could not be read or hold no audio; the others were done\n"
+             "    2  the command line, a setting or the configuration file is wrong\n"
+             "    3  the model was not found or cannot be used\n"
+             "    4  a result could not be written (disk full, no permission)\n"
+             "    5  the reader of standard output went away\n"
+             "  130  stopped by ctrl-C (143: by SIGTERM); what was finished is kept\n",
+    .run = run_transcribe,
+};

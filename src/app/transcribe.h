@@ -1,0 +1,40 @@
+/* The arguments of `auricle transcribe`, and the files that share them. Main thread only. */
+#ifndef APP_TRANSCRIBE_H
+#define APP_TRANSCRIBE_H
+
+#include "app/app.h"
+#include "auricle/auricle.h"
+#include "recog/render/render.h"
+
+#define APP_MAX_FORMATS  8
+#define APP_MAX_SUPPRESS 512
+#define APP_MAX_CLIPS    256
+
+struct app_transcribe_args {
+    struct app_general general; /* first: see app.h */
+
+    const char *model, *model_dir;
+    const char *output_dir;
+    const struct recog_render
+        *formats[APP_MAX_FORMATS]; /* each once, in the order they were named */
+    size_t n_formats;
+
+    int threads;
+    int compute; /* enum auricle_compute */
+    const char *cpu_level;
+
+    int task, seed;
+    double clips[APP_MAX_CLIPS];
+    double patience, length_penalty, max_initial_timestamp;
+    bool keep_blank;
+    int32_t suppress[APP_MAX_SUPPRESS];
+    struct auricle_options options; /* complete after app_transcribe_options_finish */
+};
+
+extern const struct app_group *const app_transcribe_groups[];
+
+void app_transcribe_args_init(struct app_transcribe_args *args);
+/* Move what the parser could not place itself into args->options. */
+void app_transcribe_options_finish(struct app_transcribe_args *args);
+
+#endif

@@ -1,0 +1,526 @@
+/* The options of `auricle transcribe`: one table, and readers for values of their own kind. */
+#include <math.h>
+#include <string.h>
+
+#include "app/transcribe.h"
+#include "audio/decode.h"
+#include "base/str.h"
+#include "kern/kern.h"
+#include "text/language.h"
+
+#define ARGS(member) offsetof(struct app_transcribe_args, member)
+
+/* ---- Values --------------------------------------------------------------------------------- */
+
+/* The next item of a list with commas, without spaces around it; false when it does not fit. */
+static bool next_item(const char **list, char *item, size_t item_bytes)
+{
+    const char *at = *list + strspn(*list, " ");
+    size_t n = strcspn(at, ",");
+    *list = at + n + (at[n] == ',');
+    while (n > 0 && at[n - 1] == ' ')
+        n--;
+    if (n >= item_bytes)
+        return false;
+    memcpy(item, at, n);
+    item[n] = 0;
+    return true;
+}
+
+static enum auricle_error add_format(struct app_transcribe_args *args, const char *name,
+                                     struct au_fault *fault)
+{
+    const struct recog_render *format = recog_render_find(name);
+    if (!format) {
+        struct app_nearest nearest = {name, NULL, 0};
+        for (size_t i = 0; recog_render_at(i); i++)
+            app_nearest_offer(&nearest, recog_render_at(i)->name);
+        const char *best = app_nearest_pick(&nearest);
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is no output format%s%s%s: choose some of txt, srt, vtt, tsv, json, "
+                       "lrc, separated by commas, or all",
+                       name, best ? " (" : "", best ? best : "", best ? "?)" : "");
+    }
+    for (size_t i = 0; i < args->n_formats; i++)
+        if (args->formats[i] == format)
+            return AURICLE_OK;
+    if (args->n_formats < APP_MAX_FORMATS)
+        args->formats[args->n_formats++] = format;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_formats(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    args->n_formats = 0;
+    if (au_str_equal(value, "all")) {
+        for (size_t i = 0; recog_render_at(i); i++)
+            (void)add_format(args, recog_render_at(i)->name, fault);
+        return AURICLE_OK;
+    }
+    char item[32];
+    do {
+        if (!next_item(&value, item, sizeof item))
+            return add_format(args, "(a long name)", fault);
+        enum auricle_error error = add_format(args, item, fault);
+        if (error)
+            return error;
+    } while (*value);
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_language(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    args->options.language = NULL;
+    if (au_str_equal_nocase(value, "auto"))
+        return AURICLE_OK;
+    int index = text_language_find(value);
+    if (index >= 0) {
+        args->options.language = text_language_code(index);
+        return AURICLE_OK;
+    }
+    struct app_nearest nearest = {value, NULL, 0};
+    for (int i = 0; text_language_code(i); i++)
+        app_nearest_offer(&nearest, text_language_name(i));
+    const char *best = app_nearest_pick(&nearest);
+    if (best)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is no language that is known: did you mean %s (%s)?", value, best,
+                       text_language_code(text_language_find(best)));
+    return au_fail(fault, AURICLE_E_INVALID,
+                   "\"%s\" is no language that is known: give a code such as en or a name such as "
+                   "english (auricle help languages lists them), or auto",
+                   value);
+}
+
+/* One temperature, or the ladder. */
+static enum auricle_error parse_temperature(void *target, const char *value, struct au_fault *fault)
+{
+    struct auricle_options *options = &((struct app_transcribe_args *)target)->options;
+    const char *list = value;
+    int n = 0;
+    do {
+        char item[32];
+        double temperature;
+        if (n == AURICLE_MAX_TEMPERATURES || !next_item(&list, item, sizeof item) ||
+            !au_parse_double(item, &temperature) || temperature < 0 || temperature > 2)
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "\"%s\" is not accepted: give one to %d numbers from 0 to 2, separated "
+                           "by commas, such as 0 or 0,0.4,0.8",
+                           value, AURICLE_MAX_TEMPERATURES);
+        options->temperatures[n++] = (float)temperature;
+    } while (*list);
+    options->n_temperatures = n;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_suppress(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    const char *list = value;
+    int n = 0;
+    while (*list) {
+        char item[32];
+        int64_t id;
+        if (n == APP_MAX_SUPPRESS || !next_item(&list, item, sizeof item) ||
+            !au_parse_i64(item, &id) || id < -1 || id > INT32_MAX)
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "\"%s\" is not accepted: give at most %d token numbers separated by "
+                           "commas; -1 stands for the symbols that are not speech",
+                           value, APP_MAX_SUPPRESS);
+        args->suppress[n++] = (int32_t)id;
+    }
+    args->options.suppress_tokens = args->suppress;
+    args->options.n_suppress_tokens = n;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_threshold(float *out, const char *value, struct au_fault *fault)
+{
+    double number = NAN;
+    if (!au_str_equal(value, "off") && !au_parse_double(value, &number))
+        return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give a number or off",
+                       value);
+    *out = (float)number;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_compression(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    return parse_threshold(&args->options.compression_ratio_threshold, value, fault);
+}
+
+static enum auricle_error parse_logprob(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    return parse_threshold(&args->options.logprob_threshold, value, fault);
+}
+
+static enum auricle_error parse_no_speech(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    return parse_threshold(&args->options.no_speech_threshold, value, fault);
+}
+
+/* start,end,start ...; the last end may be missing. */
+static enum auricle_error parse_clips(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    const char *list = value;
+    int n = 0;
+    double last = 0;
+    do {
+        char item[32];
+        if (n == APP_MAX_CLIPS || !next_item(&list, item, sizeof item) ||
+            !au_parse_seconds(item, &args->clips[n]) || args->clips[n] < last)
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "\"%s\" is not accepted: give at most %d times in rising order, start "
+                           "and end by turns, such as 0,30,1:30,2:00",
+                           value, APP_MAX_CLIPS);
+        last = args->clips[n++];
+    } while (*list);
+    args->options.clip_seconds = args->clips;
+    args->options.n_clip_seconds = n;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_raw(void *target, const char *value, struct au_fault *fault)
+{
+    enum audio_raw_type type;
+    if (!audio_raw_type_parse(value, &type))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is not accepted: choose s16le, f32le, u8, mulaw or alaw", value);
+    ((struct app_transcribe_args *)target)->options.raw_format = value;
+    return AURICLE_OK;
+}
+
+/* AUDIO_OPTIMIZATION on is the fast resampler. */
+static enum auricle_error parse_optimization(void *target, const char *value,
+                                             struct au_fault *fault)
+{
+    bool fast;
+    if (!au_parse_bool(value, &fast))
+        return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give on or off", value);
+    ((struct app_transcribe_args *)target)->options.finest_resampler = !fast;
+    return AURICLE_OK;
+}
+
+/* OpenMP's own form "4,2,1" gives a number per level of nesting: the first is ours. */
+static enum auricle_error parse_thread_setting(void *target, const char *value,
+                                               struct au_fault *fault)
+{
+    char item[32];
+    int64_t threads;
+    const char *list = value;
+    if (!next_item(&list, item, sizeof item) || !au_parse_i64(item, &threads) || threads < 1 ||
+        threads > 1024)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is not accepted: give a whole number from 1 to 1024", value);
+    ((struct app_transcribe_args *)target)->threads = (int)threads;
+    return AURICLE_OK;
+}
+
+static enum auricle_error parse_cpu_level(void *target, const char *value, struct au_fault *fault)
+{
+    enum kern_level level;
+    if (!kern_level_parse(value, &level))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "\"%s\" is not accepted: choose generic, avx2, avx512vnni, amx, neon or "
+                       "i8mm (auricle doctor shows what this processor runs)",
+                       value);
+    if (!kern_level_usable(level))
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "this processor cannot run %s; its highest level is %s", value,
+                       kern_level_name(kern_detect()));
+    ((struct app_transcribe_args *)target)->cpu_level = value;
+    return AURICLE_OK;
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+static const struct app_option model_options[] = {
+    {.name = "model",
+     .letter = 'm',
+     .kind = APP_TEXT,
+     .value = "NAME|PATH",
+     .offset = ARGS(model),
+     .setting = "MODEL_PATH",
+     .help = "a model by name, or the path of its file or folder: Hugging Face, CTranslate2, "
+             "whisper.cpp .bin or OpenAI .pt",
+     .otherwise = "the best small one installed, else nano"},
+    {.name = "model-dir",
+     .kind = APP_TEXT,
+     .value = "DIR[:DIR]",
+     .offset = ARGS(model_dir),
+     .setting = "AURICLE_MODELS",
+     .help = "look for names here first"},
+    {.name = "compute-type",
+     .kind = APP_CHOICE,
+     .value = "auto|int8|bf16|f32",
+     .offset = ARGS(compute),
+     .help = "arithmetic of the model: f32 is the reference, int8 the smallest",
+     .otherwise = "auto"},
+    {.name = "threads",
+     .letter = 't',
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(threads),
+     .min = 0,
+     .max = 1024,
+     .setting = "OMP_NUM_THREADS",
+     .setting2 = "MKL_NUM_THREADS",
+     .parse_setting = parse_thread_setting,
+     .help = "threads that compute; 0: all processors this program may use",
+     .otherwise = "0"},
+    {.name = "cpu-level",
+     .kind = APP_PARSED,
+     .value = "LEVEL",
+     .parse = parse_cpu_level,
+     .setting = "AURICLE_CPU_LEVEL",
+     .help = "use no instructions above this level: generic, avx2, avx512vnni, amx, neon, i8mm",
+     .otherwise = "the processor's own"},
+    {.name = NULL},
+};
+
+static const struct app_option output_options[] = {
+    {.name = "format",
+     .letter = 'f',
+     .kind = APP_PARSED,
+     .value = "LIST",
+     .parse = parse_formats,
+     .alias = "output-format",
+     .help = "one or more of txt, srt, vtt, tsv, json, lrc, separated by commas, or all",
+     .otherwise = "txt"},
+    {.name = "output-dir",
+     .letter = 'o',
+     .kind = APP_TEXT,
+     .value = "DIR",
+     .offset = ARGS(output_dir),
+     .help =
+         "write talk.srt for talk.mp3 into this folder (made when missing) in place of standard "
+         "output"},
+    {.name = NULL},
+};
+
+static const struct app_option speech_options[] = {
+    {.name = "language",
+     .letter = 'l',
+     .kind = APP_PARSED,
+     .value = "LANG",
+     .parse = parse_language,
+     .help = "the language that is spoken, by code or name (auricle help languages)",
+     .otherwise = "auto: heard from the first 30 s"},
+    {.name = "task",
+     .kind = APP_CHOICE,
+     .value = "transcribe|translate",
+     .offset = ARGS(task),
+     .help = "write down what is said, or say it in English",
+     .otherwise = "transcribe"},
+    {.name = "prompt",
+     .kind = APP_TEXT,
+     .value = "TEXT",
+     .offset = ARGS(options.initial_prompt),
+     .alias = "initial-prompt",
+     .help = "text to read before the first window: names, spellings, style"},
+    {.name = "carry-prompt",
+     .kind = APP_FLAG,
+     .offset = ARGS(options.carry_initial_prompt),
+     .alias = "carry-initial-prompt",
+     .help = "read the prompt before every window"},
+    {.name = "prefix",
+     .kind = APP_TEXT,
+     .value = "TEXT",
+     .offset = ARGS(options.prefix),
+     .help = "how the text of the first window begins"},
+    {.name = "condition-on-previous-text",
+     .kind = APP_FLAG,
+     .offset = ARGS(options.condition_on_previous_text),
+     .help = "read the text so far before each window: steadier style, more repetition"},
+    {.name = "offset",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(options.offset_seconds),
+     .max = 1e9,
+     .help = "begin here: 90, 1.5m, 00:01:30",
+     .otherwise = "0"},
+    {.name = "duration",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(options.duration_seconds),
+     .max = 1e9,
+     .help = "end so long after the offset; 0: at the end of the recording",
+     .otherwise = "0"},
+    {.name = "clip-timestamps",
+     .kind = APP_PARSED,
+     .value = "LIST",
+     .parse = parse_clips,
+     .help = "only these parts: start,end,start,end ... in place of offset and duration"},
+    {.name = "no-timestamps",
+     .kind = APP_FLAG,
+     .offset = ARGS(options.without_timestamps),
+     .help = "do not ask the model for times; each window is one segment"},
+    {.name = NULL},
+};
+
+static const struct app_option input_options[] = {
+    {.name = "raw-format",
+     .kind = APP_PARSED,
+     .value = "TYPE",
+     .parse = parse_raw,
+     .help = "the inputs are samples without a header: s16le, f32le, u8, mulaw, alaw"},
+    {.name = "raw-rate",
+     .kind = APP_INT,
+     .value = "HZ",
+     .offset = ARGS(options.raw_rate_hz),
+     .min = 1,
+     .max = 384000,
+     .help = "samples per second of headerless input",
+     .otherwise = "16000"},
+    {.name = "raw-channels",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(options.raw_channels),
+     .min = 1,
+     .max = 64,
+     .help = "channels of headerless input",
+     .otherwise = "1"},
+    {.name = "finest-resampler",
+     .kind = APP_FLAG,
+     .offset = ARGS(options.finest_resampler),
+     .setting = "AUDIO_OPTIMIZATION",
+     .parse_setting = parse_optimization,
+     .help = "resample with the greatest care; AUDIO_OPTIMIZATION=off asks for the same"},
+    {.name = NULL},
+};
+
+static const struct app_option search_options[] = {
+    {.name = "beam-size",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(options.beam_size),
+     .min = 1,
+     .max = 16,
+     .help = "texts followed at once at temperature 0; 1: the likeliest token at each step",
+     .otherwise = "1"},
+    {.name = "patience",
+     .kind = APP_NUMBER,
+     .value = "X",
+     .offset = ARGS(patience),
+     .min = 0.1,
+     .max = 4,
+     .help = "finished texts to collect, as a multiple of the beam size",
+     .otherwise = "1"},
+    {.name = "length-penalty",
+     .kind = APP_NUMBER,
+     .value = "X",
+     .offset = ARGS(length_penalty),
+     .min = 0,
+     .max = 1,
+     .help = "exponent of Google's length penalty when texts are compared",
+     .otherwise = "off: the mean per token"},
+    {.name = "temperature",
+     .kind = APP_PARSED,
+     .value = "LIST",
+     .parse = parse_temperature,
+     .help = "one temperature, or several that are tried in turn until the text passes the tests "
+             "below",
+     .otherwise = "0,0.2,0.4,0.6,0.8,1"},
+    {.name = "best-of",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(options.best_of),
+     .min = 1,
+     .max = 16,
+     .help = "texts sampled above temperature 0, of which the likeliest is kept",
+     .otherwise = "5"},
+    {.name = "seed",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(seed),
+     .min = 0,
+     .max = INT32_MAX,
+     .help = "of the sampling: the same seed gives the same text",
+     .otherwise = "0"},
+    {.name = "max-tokens",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(options.max_tokens),
+     .min = 0,
+     .max = 448,
+     .help = "tokens per window at most; 0: half the model's text context",
+     .otherwise = "0"},
+    {.name = "compression-ratio-threshold",
+     .kind = APP_PARSED,
+     .value = "X|off",
+     .parse = parse_compression,
+     .help = "a text that packs better than this repeats itself: try the next temperature",
+     .otherwise = "2.4"},
+    {.name = "logprob-threshold",
+     .kind = APP_PARSED,
+     .value = "X|off",
+     .parse = parse_logprob,
+     .help = "a text less likely than this per token is doubtful: try the next temperature",
+     .otherwise = "-1"},
+    {.name = "no-speech-threshold",
+     .kind = APP_PARSED,
+     .value = "X|off",
+     .parse = parse_no_speech,
+     .help = "a doubtful window whose chance of silence is above this is skipped",
+     .otherwise = "0.6"},
+    {.name = "suppress-tokens",
+     .kind = APP_PARSED,
+     .value = "LIST",
+     .parse = parse_suppress,
+     .help = "token numbers that are never written; -1: symbols that are not speech",
+     .otherwise = "-1"},
+    {.name = "no-suppress-blank",
+     .kind = APP_FLAG,
+     .offset = ARGS(keep_blank),
+     .help = "let a window begin with a blank or with nothing"},
+    {.name = "max-initial-timestamp",
+     .kind = APP_NUMBER,
+     .value = "S",
+     .offset = ARGS(max_initial_timestamp),
+     .min = -1,
+     .max = 30,
+     .help = "the first time in a window is not above this; negative: no bound",
+     .otherwise = "1"},
+    {.name = NULL},
+};
+
+static const struct app_group model_group = {"Model", model_options};
+static const struct app_group output_group = {"Output", output_options};
+static const struct app_group speech_group = {"Speech", speech_options};
+static const struct app_group input_group = {"Input", input_options};
+static const struct app_group search_group = {"Search", search_options};
+
+const struct app_group *const app_transcribe_groups[] = {
+    &output_group, &model_group,   &speech_group,      &input_group,
+    &search_group, &app_group_log, &app_group_general, NULL,
+};
+
+/* ---- Before and after parsing --------------------------------------------------------------- */
+
+void app_transcribe_args_init(struct app_transcribe_args *args)
+{
+    memset(args, 0, sizeof *args);
+    auricle_options_default(&args->options);
+    args->formats[0] = recog_render_find("txt");
+    args->n_formats = 1;
+    args->patience = 1;
+    args->length_penalty = (double)args->options.length_penalty;
+    args->max_initial_timestamp = (double)args->options.max_initial_timestamp;
+}
+
+void app_transcribe_options_finish(struct app_transcribe_args *args)
+{
+    struct auricle_options *options = &args->options;
+    options->task = (enum auricle_task)args->task;
+    options->seed = (uint64_t)args->seed;
+    options->patience = (float)args->patience;
+    options->length_penalty = (float)args->length_penalty;
+    options->max_initial_timestamp = (float)args->max_initial_timestamp;
+    options->suppress_blank = !args->keep_blank;
+}

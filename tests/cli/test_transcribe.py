@@ -1,0 +1,256 @@
+"""auricle transcribe from end to end, with a small model of random weights: its text means nothing
+but is the same every time."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import unittest
+import wave
+
+import cli
+from cli import fixture, run
+
+MODEL = fixture("whisper-micro/ggml-model-f16.bin")
+JFK = fixture("audio/jfk_16k.wav")
+CLIP = fixture("audio/clip.flac")
+# Random weights would rarely end a text by themselves.
+MICRO = ("--model", MODEL, "--language", "en", "--temperature", "0", "--no-speech-threshold", "off",
+         "--max-tokens", "24")
+LINE_FORMATS = ("txt", "srt", "vtt", "tsv", "lrc")
+# The order of the original program's writer.
+SEGMENT_MEMBERS = ["id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob",
+                   "compression_ratio", "no_speech_prob"]
+
+
+def transcribe(*args, **more):
+    return run("transcribe", *MICRO, *args, **more)
+
+
+class Results(cli.Case):
+    def test_text_alone_on_standard_output(self):
+        done = transcribe(JFK)
+        self.expect(done, cli.OK, "jfk_16k.wav", "real time")
+        self.assertTrue(done.stdout.decode().strip())
+        quiet = transcribe("--quiet", JFK)
+        self.assertEqual(quiet.stderr, "")
+        self.assertEqual(quiet.stdout, done.stdout)
+
+    def test_every_format_into_a_folder(self):
+        out = self.path("a", "b")
+        done = transcribe("--format", "all", "--output-dir", out, JFK)
+        self.expect(done, cli.OK)
+        self.assertEqual(done.stdout, b"")
+        self.assertEqual(sorted(os.listdir(out)),
+                         sorted(f"jfk_16k.{name}" for name in LINE_FORMATS + ("json",)))
+        for name in LINE_FORMATS:  # what streams is what is written whole
+            self.assertEqual(transcribe("-q", "-f", name, JFK).stdout.decode(),
+                             self.read(out, f"jfk_16k.{name}"))
+        self.assertTrue(self.read(out, "jfk_16k.vtt").startswith("WEBVTT\n\n"))
+        self.assertRegex(self.read(out, "jfk_16k.srt"),
+                         r"^1\n\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}\n")
+
+    def test_json_has_the_shape_of_the_original(self):
+        document = json.loads(transcribe("-f", "json", JFK).stdout)
+        self.assertEqual(list(document)[:3], ["text", "segments", "language"])
+        self.assertEqual(document["language"], "en")
+        self.assertAlmostEqual(document["duration"], 11.0, places=2)
+        for number, segment in enumerate(document["segments"]):
+            self.assertEqual(list(segment)[:10], SEGMENT_MEMBERS)
+            self.assertEqual(segment["id"], number)
+        self.assertEqual("".join(s["text"] for s in document["segments"]), document["text"])
+
+    def test_several_json_results_are_lines(self):
+        done = transcribe("-f", "json", JFK, CLIP)
+        self.expect(done, cli.OK)
+        self.assertEqual(len([json.loads(line) for line in done.stdout.splitlines()]), 2)
+
+    def test_offset_and_duration(self):
+        document = json.loads(
+            transcribe("-f", "json", "--offset", "2", "--duration", "4", JFK).stdout)
+        for segment in document["segments"]:
+            self.assertGreaterEqual(segment["start"], 2.0)
+
+    def test_language_is_detected_when_none_is_named(self):
+        done = run("transcribe", "--model", MODEL, "--temperature", "0", "--max-tokens", "24", "-f",
+                   "json", JFK)
+        self.expect(done, cli.OK)
+        document = json.loads(done.stdout)
+        self.assertTrue(document["language"])
+        self.assertLess(document["language_probability"], 1.0)
+
+    def test_timings_are_logged_on_request(self):
+        done = transcribe(JFK, env={"LOG_PERFORMANCE_METRICS": "1"})
+        self.expect(done, cli.OK, "INFO", "encoder", "decoder")
+        self.assertNotIn("INFO", transcribe(JFK).stderr)
+
+    def test_threads_change_nothing(self):
+        texts = {transcribe("-q", "--threads", n, JFK).stdout for n in ("1", "2", "3")}
+        self.assertEqual(len(texts), 1)
+
+
+class Names(cli.Case):
+    def test_equal_stems_do_not_overwrite_each_other(self):
+        for name in ("a/talk.wav", "b/talk.wav", "c/talk.flac"):
+            os.makedirs(os.path.dirname(self.path(name)))
+            shutil.copy(CLIP if name.endswith("flac") else JFK, self.path(name))
+        out = self.path("out")
+        done = transcribe("-o", out, *(self.path(n, m) for n, m in
+                                       (("a", "talk.wav"), ("b", "talk.wav"), ("c", "talk.flac"))))
+        self.expect(done, cli.OK, "talk.wav.*", "talk.flac.*")
+        self.assertEqual(sorted(os.listdir(out)), ["talk.flac.txt", "talk.txt", "talk.wav.txt"])
+
+    def test_an_input_is_never_written_over(self):
+        shutil.copy(JFK, self.path("talk.txt"))
+        before = os.path.getsize(self.path("talk.txt"))
+        done = transcribe("-o", self.folder, self.path("talk.txt"))
+        self.expect(done, cli.OUTPUT, "is the recording itself")
+        self.assertEqual(os.path.getsize(self.path("talk.txt")), before)
+
+
+class StandardInput(cli.Case):
+    def test_pipe(self):
+        with open(CLIP, "rb") as file:
+            data = file.read()
+        done = transcribe("-", data=data)
+        self.expect(done, cli.OK, "standard input")
+        self.assertEqual(done.stdout, transcribe(CLIP).stdout)
+
+    def test_pipe_into_a_folder(self):
+        with open(CLIP, "rb") as file:
+            self.expect(transcribe("-o", self.folder, "-", stdin=file), cli.OK)
+        self.assertTrue(self.read("stdin.txt"))
+
+    def test_headerless_samples(self):
+        with wave.open(JFK) as file:
+            data = file.readframes(file.getnframes())
+        done = transcribe("--raw-format", "s16le", "--raw-rate", "16000", "--raw-channels", "1",
+                          "-", data=data)
+        self.expect(done, cli.OK)
+        self.assertEqual(done.stdout, transcribe(JFK).stdout)
+
+    def test_nothing_comes(self):
+        self.expect(transcribe("-", data=b""), cli.INPUT, "standard input")
+
+
+class BadInputs(cli.Case):
+    """Each is told with its name, and the others of the call are still done."""
+
+    def test_broken_files(self):
+        for name in ("bad_text.mp3", "bad_random_bytes.wav", "bad_header_only.wav",
+                     "bad_zero_rate.wav", "bad_truncated_no_moov.m4a"):
+            with self.subTest(name=name):
+                done = transcribe(fixture("audio/" + name))
+                self.expect_one_line(done, cli.INPUT, name)
+
+    def test_others_are_done(self):
+        done = transcribe("-q", "no.wav", JFK, fixture("audio/bad_text.mp3"), CLIP, self.folder)
+        self.expect(done, cli.INPUT, "no.wav", "bad_text.mp3", self.folder)
+        self.assertEqual(done.stdout, transcribe("-q", JFK, CLIP).stdout)
+
+    def test_content_decides_not_the_extension(self):
+        self.expect(transcribe(fixture("audio/bad_wav_named.mp3")), cli.OK)
+
+    def test_short_silent_and_not_numbers(self):
+        for name in ("clip_50ms.wav", "silence_10s.wav", "bad_nan_inf_f32.wav"):
+            with self.subTest(name=name):
+                self.expect(run("transcribe", "--model", MODEL, "--max-tokens", "24",
+                                fixture("audio/" + name)), cli.OK, name)
+
+    def test_truncated_gives_what_is_whole_and_a_warning(self):
+        done = transcribe(fixture("audio/bad_truncated.flac"))
+        self.expect(done, cli.OK, "warning", "bad_truncated.flac")
+        self.assertTrue(done.stdout)
+
+
+class BadModels(cli.Case):
+    def test_wrong_families_and_no_models_at_all(self):
+        self.write("words/config.json", b"{\"model_type\": \"bert\"}")
+        self.write("text.bin", b"these are words, not weights" * 100)
+        self.write("empty.bin")
+        for path in (fixture("wav2vec2-base-micro"), fixture("aasist/AASIST.pth"),
+                     fixture("silero-vad/silero_vad_16k.safetensors"), JFK, self.path("words"),
+                     self.path("text.bin"), self.path("empty.bin"), self.folder):
+            with self.subTest(path=path):
+                self.expect_one_line(run("transcribe", "--model", path, JFK), cli.MODEL,
+                                     os.path.basename(path))
+
+
+class BadOutputs(cli.Case):
+    def test_full_disk(self):
+        with open("/dev/full", "wb") as full:
+            self.expect(transcribe("-q", JFK, stdout=full), cli.OUTPUT, "standard output", "space")
+
+    def test_file_that_may_not_grow(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+        done = transcribe("-q", "-o", self.folder, JFK, preexec_fn=limit)
+        self.expect(done, cli.OUTPUT, "jfk_16k.txt")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_failed_output_does_not_end_the_call(self):
+        os.mkdir(self.path("jfk_16k.txt"))
+        done = transcribe("-q", "-o", self.folder, JFK, CLIP)
+        self.expect(done, cli.OUTPUT, "jfk_16k.txt")
+        self.assertTrue(self.read("clip.txt"))
+
+    def test_closed_pipe(self):
+        with subprocess.Popen([cli.AURICLE, "transcribe", *MICRO, long_wav(self)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=cli.environment()) as process:
+            process.stdout.read(1)
+            process.stdout.close()
+            text = process.stderr.read().decode()
+            self.assertEqual(process.wait(240), cli.CLOSED_PIPE, text)
+            self.assertIn("the program that reads it has ended", text)
+
+
+def long_wav(case, times=60):
+    """jfk again and again: much longer than any test waits for."""
+    path = case.path("long.wav")
+    with wave.open(JFK) as file:
+        params, frames = file.getparams(), file.readframes(file.getnframes())
+    with wave.open(path, "wb") as file:
+        file.setparams(params)
+        for _ in range(times):
+            file.writeframes(frames)
+    return path
+
+
+class Interrupts(cli.Case):
+    def interrupted(self, number, *args):
+        with subprocess.Popen([cli.AURICLE, "transcribe", *MICRO, *args], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, bufsize=0,
+                              env=cli.environment()) as process:
+            first = process.stdout.read(1)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=240)
+            return process.returncode, first + out, err.decode()
+
+    def test_what_is_finished_is_kept(self):
+        code, out, err = self.interrupted(signal.SIGINT, long_wav(self))
+        self.assertEqual(code, cli.INTERRUPTED, err)
+        self.assertIn("stopping after this window", err)
+        self.assertIn("what was finished is kept", err)
+        self.assertTrue(out.endswith(b"\n"))
+        self.assertEqual(self.interrupted(signal.SIGTERM, long_wav(self))[0], 143)
+
+    def test_files_are_written_and_later_inputs_left(self):
+        out = self.path("out")
+        with subprocess.Popen([cli.AURICLE, "transcribe", *MICRO, "-v", "-o", out, JFK,
+                               long_wav(self), CLIP], stderr=subprocess.PIPE,
+                              env=cli.environment()) as process:
+            for line in process.stderr:  # the first result is written, the long one has begun
+                if re.search(rb"jfk_16k.txt: \d+ bytes written", line):
+                    break
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=240)
+            self.assertEqual(process.returncode, cli.INTERRUPTED)
+        self.assertTrue(self.read("out", "jfk_16k.txt"))
+        self.assertFalse(os.path.exists(self.path("out", "clip.txt")))
+
+
+if __name__ == "__main__":
+    unittest.main()
