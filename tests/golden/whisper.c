@@ -373,7 +373,8 @@ static void every_file_format_gives_the_same_bits(void **state)
     float *encoded_2 = au_alloc_array(n_encoded, sizeof *encoded);
     float *logits_2 = au_alloc_array(n_logits, sizeof *logits);
     char *folder = au_test_scratch_folder();
-    char *paths[] = {unpack_hf(folder)};
+    char *packed = au_test_fixture("whisper-micro/model.pt.gz");
+    char *paths[] = {unpack_hf(folder), au_test_gunzip_to(packed, folder, NULL)};
     size_t n_heads;
     (void)state;
 
@@ -387,6 +388,7 @@ static void every_file_format_gives_the_same_bits(void **state)
         au_free(paths[i]);
     }
     au_test_scratch_remove(folder);
+    au_free(packed);
     au_free(logits_2);
     au_free(encoded_2);
     au_free(logits);
@@ -403,7 +405,8 @@ static void v3_equals_reference(void **state)
     struct au_test_npy mel = au_test_npy_fixture("whisper-micro-v3/ref/mel_first1200.npy");
     struct au_test_npy want = au_test_npy_fixture("whisper-micro-v3/ref/enc_out.npy");
     char *folder = au_test_scratch_folder();
-    char *packed[] = {au_test_fixture("whisper-micro-v3/ggml-model-f16.bin.gz")};
+    char *packed[] = {au_test_fixture("whisper-micro-v3/ggml-model-f16.bin.gz"),
+                      au_test_fixture("whisper-micro-v3/model.pt.gz")};
     float *out = au_alloc_array(want.n, sizeof *out);
     (void)state;
 
