@@ -8,6 +8,7 @@
 3. A header that belongs neither to us nor to the system is included by one file, or by the files of
    one folder below a layer's own (src/audio/ffmpeg, say) that exists to wrap it.
 4. Vector intrinsics are for src/kern.
+5. Every C file is named in the meson.build of its folder or of one above: none is forgotten.
 """
 
 import pathlib
@@ -71,6 +72,18 @@ def check_own(path, header, source):
     return None
 
 
+def check_built(source):
+    """Error texts for C files that no meson.build names."""
+    recipes = {file.parent: file.read_text() for file in source.rglob('meson.build')
+               if not file.relative_to(source).parts[0].startswith('build')}
+    for folder in ('src', 'tests', 'fuzz'):
+        for file in sorted((source / folder).rglob('*.c')):
+            stem = re.sub(r'^(fuzz)_\w+$', r'\1_@0@', file.stem)  # fuzz targets are a list
+            names = re.compile(r"['/]" + re.escape(stem) + r"\.c'")
+            if not any(names.search(recipes.get(parent, '')) for parent in file.parents):
+                yield f'{file.relative_to(source)}: no meson.build names it'
+
+
 def main():
     source = pathlib.Path(sys.argv[1])
     errors, users = [], {}
@@ -100,6 +113,7 @@ def main():
             if (quote == '"' and not header.startswith('auricle/')) or \
                (quote == '<' and library_of(header)):
                 errors.append(f'{path.relative_to(source)}: a public header includes {header}')
+    errors += check_built(source)
     print('\n'.join(errors) if errors else f'{len(files)} files keep the layers')
     return 1 if errors else 0
 

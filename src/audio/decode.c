@@ -472,6 +472,7 @@ static enum auricle_error read_timed(struct audio_reader *reader, float *samples
             return au_fail(fault, AURICLE_E_TIMEOUT, "%s: decoding took longer than %.1f s",
                            audio_input_name(reader->input), reader->options.max_decode_seconds);
     }
+    sanitise(samples, n); /* again: the resampler rings past the bound on hostile input */
     *n_read = n;
     return AURICLE_OK;
 }
