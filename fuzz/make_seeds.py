@@ -147,16 +147,22 @@ class Tensor:
         return tuple(out)
 
 
-def pytorch():
+def checkpoint():
+    """The pickle of a checkpoint and its tensors."""
     tensors = {name: Tensor(str(i), shape) for i, (name, shape) in enumerate(whisper_tensors())}
     dims = dict(n_mels=MELS, n_vocab=VOCAB, n_audio_ctx=FRAMES, n_audio_state=WIDTH, n_audio_head=1,
                 n_audio_layer=1, n_text_ctx=TEXT, n_text_state=WIDTH, n_text_head=1, n_text_layer=1)
     text = io.BytesIO()
     TorchPickler(text, protocol=2).dump({'dims': dims, 'model_state_dict': tensors})
+    return text.getvalue(), tensors.values()
+
+
+def pytorch():
+    text, tensors = checkpoint()
     out = io.BytesIO()
     with zipfile.ZipFile(out, 'w', zipfile.ZIP_STORED) as archive:
-        archive.writestr('model/data.pkl', text.getvalue())
-        for tensor in tensors.values():
+        archive.writestr('model/data.pkl', text)
+        for tensor in tensors:
             archive.writestr(f'model/data/{tensor.storage.key}', f32(tensor.storage.n))
         archive.writestr('model/version', '3\n')
     return out.getvalue()
@@ -209,6 +215,8 @@ def seeds(source):
         yield 'weights', f'ggml-{kind}', ggml(kind)
     yield 'weights', 'pytorch', pytorch()
     yield 'weights', 'ctranslate2', ctranslate2()
+    yield 'pickle', 'checkpoint', checkpoint()[0]
+    yield 'pickle', 'values', pickle.dumps({'a': [1, 2.5, -300000, (None, True)], 'b': {'c': 'd'}}, 4)
     yield 'json', 'values', b'{"a": [1, -2.5e3, true, null, "x\\u00e9\\n"], "b": {"c": {}, "d": []}}'
     yield 'json', 'deep', b'[' * 90 + b'{"k": "\\\\"}' + b']' * 90
     yield 'json', 'config', json.dumps({'d_model': 8, 'suppress_tokens': [1, 2, 3],
