@@ -137,7 +137,7 @@ void recog_pick(const struct recog_rules *rules, const struct kern_ops *ops, flo
         /* Together the timestamps outweigh every single text token: one of them comes. */
         if (stamps > (double)best_text) {
             a.t1 = a.t0;
-            text = -INFINITY;
+            text = (double)-INFINITY;
         }
     }
     double total = log_add(text, stamps);
