@@ -1,7 +1,9 @@
 /* auricle: the program. Finds the sub-command and runs it; see app.h for how to add one. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/app.h"
 #include "app/output.h"
@@ -64,8 +66,21 @@ static int print_version(void)
     return app_print(line, (size_t)n);
 }
 
+/* Where a standard descriptor is closed, the next file that is opened would take its number and
+ * results could be written into it. The wrong direction of /dev/null keeps use an error.         */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     /* Closed pipes and files that may not grow are errors of write, with their exit codes. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);

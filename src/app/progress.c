@@ -14,6 +14,7 @@
 #define LINE_INTERVAL_NS 10000000000LL
 #define MAX_BAR          40
 #define MIN_BAR          10
+#define PLAIN_LABEL      1000 /* characters of the label where there is no bar */
 
 enum app_progress_mode app_progress_choose(bool quiet)
 {
@@ -83,8 +84,9 @@ void app_progress_line(struct au_buf *out, const char *label, double done, doubl
     struct au_buf figures;
     au_buf_init(&figures, 256);
     put_figures(&figures, done, total, elapsed);
-    int room = columns - (int)figures.len;
-    int bar = total > 0 ? room / 3 : 0;
+    bool plain = columns <= 0;
+    int room = plain ? PLAIN_LABEL : columns - (int)figures.len;
+    int bar = total > 0 && !plain ? room / 3 : 0;
     bar = bar > MAX_BAR ? MAX_BAR : bar < MIN_BAR ? 0 : bar;
     room -= bar ? bar + 4 : 2;
     if (room > 0)
@@ -93,7 +95,7 @@ void app_progress_line(struct au_buf *out, const char *label, double done, doubl
         put_bar(out, done < total ? done / total : 1.0, bar);
     else if (room > 0)
         au_buf_puts(out, "  ");
-    if ((int)figures.len <= columns)
+    if (plain || (int)figures.len <= columns)
         au_buf_puts(out, figures.data);
     au_buf_deinit(&figures);
 }
@@ -136,7 +138,7 @@ void app_progress_update(struct app_progress *progress, double done, double tota
     if (bar)
         au_buf_puts(&text, "\r\x1b[K");
     app_progress_line(&text, progress->label, done, total,
-                      (double)(now - progress->start_ns) * 1e-9, bar ? stderr_columns() : 100);
+                      (double)(now - progress->start_ns) * 1e-9, bar ? stderr_columns() : 0);
     if (!bar)
         au_buf_putc(&text, '\n');
     put_stderr(&text);

@@ -27,7 +27,7 @@ void app_progress_start(struct app_progress *progress, enum app_progress_mode mo
 void app_progress_update(struct app_progress *progress, double done, double total);
 void app_progress_clear(struct app_progress *progress);
 
-/* One line of at most `columns` characters:
+/* One line of at most `columns` characters (0: of any length and without the bar):
  * "talk.mp3 [=====>    ]  42 %  4:12 of 10:00  8.1x  0:43 left". Pure: for tests too.            */
 void app_progress_line(struct au_buf *out, const char *label, double done, double total,
                        double elapsed, int columns);

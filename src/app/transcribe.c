@@ -270,7 +270,7 @@ static void transcribe_one(struct run *run, size_t i)
         work.stream = args->formats[0];
     if (run->n_inputs > 1 && !args->output_dir)
         app_note(args->general.quiet, "==> %s <==", work.label);
-    app_progress_start(&work.progress, run->progress_mode, work.label);
+    app_progress_start(&work.progress, run->progress_mode, au_path_name(work.label));
 
     struct auricle_callbacks callbacks = {sizeof callbacks, &work, on_progress, on_segment};
     struct auricle_message message = {""};

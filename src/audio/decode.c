@@ -31,6 +31,7 @@ struct audio_reader {
     uint64_t position; /* samples made so far, skipped ones included */
     uint64_t begin, end, limit;
     bool decoder_ended, ended;
+    uint64_t n_not_numbers; /* samples that came as NaN or infinity */
     char warning[512];
 
     float block[BLOCK_SAMPLES]; /* decoded, not yet resampled */
@@ -72,15 +73,20 @@ void audio_mix(float *mono, const float *frames, size_t n, int channels)
     }
 }
 
-/* NaN and infinities would spread through the resampler and every model behind it. */
-static void sanitise(float *samples, size_t n)
+/* NaN and infinities would spread through the resampler and every model behind it. Returns how many
+ * there were. */
+static size_t sanitise(float *samples, size_t n)
 {
+    size_t n_bad = 0;
     for (size_t i = 0; i < n; i++) {
         float x = samples[i];
-        x = x - x == 0.0f ? x : 0.0f; /* false for NaN and both infinities */
+        bool number = x - x == 0.0f; /* false for NaN and both infinities */
+        n_bad += !number;
+        x = number ? x : 0.0f;
         x = x < SAMPLE_BOUND ? x : SAMPLE_BOUND;
         samples[i] = x > -SAMPLE_BOUND ? x : -SAMPLE_BOUND;
     }
+    return n_bad;
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -328,6 +334,7 @@ enum auricle_error audio_rewind(struct audio_reader *reader, struct au_fault *fa
 {
     drop_decoder(reader);
     reader->position = 0;
+    reader->n_not_numbers = 0;
     reader->block_used = reader->block_filled = 0;
     reader->decoder_ended = reader->ended = false;
     reader->resampler_hz = 0;
@@ -367,7 +374,7 @@ static enum auricle_error fill_block(struct audio_reader *reader, struct au_faul
             *fault = *failed;
         return failed->code;
     }
-    sanitise(reader->block, n);
+    reader->n_not_numbers += sanitise(reader->block, n);
     reader->block_used = 0;
     reader->block_filled = n;
     reader->decoder_ended = n == 0;
@@ -451,6 +458,10 @@ static enum auricle_error at_end(struct audio_reader *reader, struct au_fault *f
                        reader->warning);
     if (reader->position == 0)
         snprintf(reader->warning, sizeof reader->warning, "the recording is empty: 0 samples");
+    else if (reader->n_not_numbers && !reader->warning[0])
+        snprintf(reader->warning, sizeof reader->warning,
+                 "%llu samples are no numbers (NaN or infinity) and count as silence",
+                 (unsigned long long)reader->n_not_numbers);
     return AURICLE_OK;
 }
 

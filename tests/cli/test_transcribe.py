@@ -68,6 +68,21 @@ class Results(cli.Case):
         self.expect(done, cli.OK)
         self.assertEqual(len([json.loads(line) for line in done.stdout.splitlines()]), 2)
 
+    def test_words_have_times(self):
+        document = json.loads(transcribe("-f", "json", "--word-timestamps", JFK).stdout)
+        words = [w for s in document["segments"] for w in s["words"]]
+        self.assertTrue(words)
+        for word in words:
+            self.assertEqual(list(word), ["word", "start", "end", "probability"])
+            self.assertLessEqual(word["start"], word["end"])
+
+    def test_clips(self):
+        document = json.loads(
+            transcribe("-f", "json", "--clip-timestamps", "1,3,0:05,7", JFK).stdout)
+        self.assertTrue(document["segments"])
+        for segment in document["segments"]:
+            self.assertGreaterEqual(segment["start"], 1.0)
+
     def test_offset_and_duration(self):
         document = json.loads(
             transcribe("-f", "json", "--offset", "2", "--duration", "4", JFK).stdout)
@@ -160,6 +175,10 @@ class BadInputs(cli.Case):
                 self.expect(run("transcribe", "--model", MODEL, "--max-tokens", "24",
                                 fixture("audio/" + name)), cli.OK, name)
 
+    def test_samples_that_are_no_numbers_are_counted(self):
+        done = transcribe(fixture("audio/bad_nan_inf_f32.wav"))
+        self.expect(done, cli.OK, "warning", "bad_nan_inf_f32.wav", "NaN")
+
     def test_truncated_gives_what_is_whole_and_a_warning(self):
         done = transcribe(fixture("audio/bad_truncated.flac"))
         self.expect(done, cli.OK, "warning", "bad_truncated.flac")
@@ -183,6 +202,10 @@ class BadOutputs(cli.Case):
     def test_full_disk(self):
         with open("/dev/full", "wb") as full:
             self.expect(transcribe("-q", JFK, stdout=full), cli.OUTPUT, "standard output", "space")
+
+    def test_closed_standard_output(self):
+        done = run("transcribe", *MICRO, "-q", JFK, stdout=None, preexec_fn=lambda: os.close(1))
+        self.expect(done, cli.OUTPUT, "standard output")
 
     def test_file_that_may_not_grow(self):
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))

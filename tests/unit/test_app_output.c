@@ -94,6 +94,7 @@ static void progress_says_how_far_how_fast_how_long(void **state)
                 "talk.mp3 [====>         ]  25 %  2:30 of 10:00  5.0x  1:30 left");
     expect_line("talk.mp3", 600, 600, 60, 60, "talk.mp3  100 %  10:00 of 10:00  10.0x  0:00 left");
     expect_line("-", 3725, -1, 100, 80, "-  1:02:05  37.2x");
+    expect_line("a.wav", 30, 120, 10, 0, "a.wav   25 %  0:30 of 2:00  3.0x  0:30 left");
     expect_line("a.wav", 0, 100, 0, 80, "a.wav [>                   ]   0 %  0:00 of 1:40");
 }
 
