@@ -42,6 +42,7 @@ enum auricle_compute {
 struct auricle_engine_options {
     size_t size;
     const char *model;            /* path of a model file or folder */
+    const char *vad_model;        /* path of a Silero file or folder; NULL: none */
     int threads;                  /* worker threads with the caller; 0: the processors we may use */
     enum auricle_compute compute; /* AUTO: the fastest this CPU runs well */
     const char *cpu_level;        /* highest level to use ("avx2" ...); NULL: the CPU's own */
@@ -86,6 +87,13 @@ enum auricle_long_form {
     AURICLE_LONG_FORM_BATCHED
 };
 
+enum auricle_vad {
+    AURICLE_VAD_AUTO,   /* the loaded model, else loudness */
+    AURICLE_VAD_SILERO, /* the loaded model; an error without one */
+    AURICLE_VAD_ENERGY, /* loudness and zero crossings */
+    AURICLE_VAD_OFF     /* everything counts as speech */
+};
+
 #define AURICLE_MAX_TEMPERATURES 8
 
 struct auricle_options {
@@ -125,6 +133,12 @@ struct auricle_options {
 
     /* Word times. */
     bool word_timestamps;
+
+    /* Voice activity, for the batched long form. Times as in Silero's own options. */
+    enum auricle_vad vad;
+    float vad_threshold;
+    double vad_min_speech_ms, vad_min_silence_ms, vad_speech_pad_ms;
+    double vad_max_speech_seconds; /* 0: as much as a window holds */
 
     /* Which part of the recording, in seconds. */
     double offset_seconds;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audio/decode.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -189,6 +190,23 @@ static enum auricle_error load(struct auricle_engine *engine,
                  : AURICLE_OK;
 }
 
+static enum auricle_error load_vad(struct auricle_engine *engine, const char *path,
+                                   struct au_fault *fault)
+{
+    if (!path)
+        return AURICLE_OK;
+    struct format_weights *weights = NULL;
+    enum auricle_error error = format_weights_open(path, &weights, fault);
+    if (!error)
+        error = silero_model_create(weights, engine->ops, &engine->vad, fault);
+    format_weights_close(weights);
+    if (!error && silero_rate_hz(engine->vad) != AUDIO_RATE_HZ)
+        error = au_fail(fault, AURICLE_E_UNSUPPORTED,
+                        "%s: a voice activity model for %d Hz; one for %d Hz is needed", path,
+                        silero_rate_hz(engine->vad), AUDIO_RATE_HZ);
+    return error;
+}
+
 static enum auricle_error check(const struct auricle_engine_options *o, struct au_fault *fault)
 {
     if (!o->model || o->size != sizeof(*o))
@@ -227,6 +245,8 @@ static enum auricle_error create(const struct auricle_engine_options *options,
     if (!error)
         error = load(engine, options, weights, fault);
     if (!error)
+        error = load_vad(engine, options->vad_model, fault);
+    if (!error)
         fill_info(engine, weights, started_ns);
     format_weights_close(weights);
     if (error) {
@@ -253,6 +273,7 @@ void auricle_engine_destroy(struct auricle_engine *engine)
     whisper_cells_destroy(engine->cells);
     tensor_workspace_deinit(&engine->workspace);
     audio_mel_destroy(engine->mel);
+    silero_model_destroy(engine->vad);
     text_tokenizer_destroy(engine->tokenizer);
     whisper_model_destroy(engine->model);
     au_pool_destroy(engine->pool);

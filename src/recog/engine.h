@@ -9,6 +9,7 @@
 #include "auricle/auricle.h"
 #include "base/pool.h"
 #include "kern/kern.h"
+#include "model/silero/silero.h"
 #include "model/whisper/whisper.h"
 #include "recog/cells.h"
 #include "tensor/workspace.h"
@@ -22,6 +23,7 @@ struct auricle_engine {
     struct text_tokenizer *tokenizer;
     const struct text_specials *specials;
     struct audio_mel *mel;
+    struct silero_model *vad; /* NULL: none was named */
     struct auricle_model_info info;
     char *path;
     int max_windows, max_beams;

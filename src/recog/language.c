@@ -1,11 +1,8 @@
 /* Which language is spoken: one encoder window and one decoder row. */
-#include <string.h>
-
-#include "base/mem.h"
-#include "recog/engine.h"
-#include "recog/message.h"
-#include "recog/unit.h"
 #include "text/language.h"
+#include "base/mem.h"
+#include "recog/detect.h"
+#include "recog/message.h"
 
 const char *auricle_language_code(size_t index)
 {
@@ -15,6 +12,12 @@ const char *auricle_language_code(size_t index)
 const char *auricle_language_name(size_t index)
 {
     return index < TEXT_N_LANGUAGES ? text_language_name((int)index) : NULL;
+}
+
+static void run(struct auricle_engine *engine, struct auricle_unit *unit)
+{
+    struct auricle_unit *units[] = {unit};
+    auricle_engine_run(engine, units, 1);
 }
 
 static enum auricle_error encode(struct auricle_engine *engine, const float *samples, size_t n,
@@ -29,28 +32,10 @@ static enum auricle_error encode(struct auricle_engine *engine, const float *sam
     if (!mel)
         return AURICLE_E_NOMEM;
     audio_mel_window(engine->mel, samples, n, mel);
-    struct auricle_unit unit = {.kind = RECOG_UNIT_ENCODE, .mel = mel, .window = window},
-                        *units[] = {&unit};
-    auricle_engine_run(engine, units, 1);
+    struct auricle_unit unit = {.kind = RECOG_UNIT_ENCODE, .mel = mel, .window = window};
+    run(engine, &unit);
     au_free(mel);
     return AURICLE_OK;
-}
-
-static void decode(struct auricle_engine *engine, const struct whisper_window *window, int32_t cell,
-                   float *probabilities)
-{
-    struct recog_row row = {.no_speech = -1,
-                            .choose = engine->specials->language,
-                            .n_choose = engine->specials->n_languages,
-                            .choose_prob = probabilities};
-    row.model = (struct whisper_row){.window = window,
-                                     .tokens = &engine->specials->sot,
-                                     .cells = &cell,
-                                     .n_tokens = 1,
-                                     .n_logits = 1};
-    struct auricle_unit unit = {.kind = RECOG_UNIT_DECODE, .rows = &row, .n_rows = 1},
-                        *units[] = {&unit};
-    auricle_engine_run(engine, units, 1);
 }
 
 static enum auricle_error detect(struct auricle_engine *engine, const float *samples, size_t n,
@@ -59,20 +44,23 @@ static enum auricle_error detect(struct auricle_engine *engine, const float *sam
     if (!engine->specials->multilingual)
         return au_fail(fault, AURICLE_E_UNSUPPORTED,
                        "this model is English-only and cannot tell languages apart");
-    if (!recog_cells_reserve(engine->free_cells, 1))
-        return au_fail(fault, AURICLE_E_LIMIT,
-                       "every decoder cell is in use by other sessions: try again later");
+    struct recog_detect row = {0};
     struct whisper_window *window = NULL;
-    enum auricle_error error = whisper_window_create(engine->model, &window);
+    enum auricle_error error = recog_detect_init(&row, engine);
+    if (error)
+        return au_fail(fault, error,
+                       "every decoder cell is in use by other sessions: try again later");
+    error = whisper_window_create(engine->model, &window);
     if (!error)
         error = encode(engine, samples, n, window, fault);
     if (!error) {
-        int32_t cell = recog_cells_take(engine->free_cells);
-        decode(engine, window, cell, probabilities);
-        recog_cells_unref(engine->free_cells, &cell, 1);
+        run(engine, recog_detect_unit(&row, NULL, window));
+        (void)recog_detect_done(&row);
         *n_languages = (size_t)engine->specials->n_languages;
+        for (size_t i = 0; i < *n_languages; i++)
+            probabilities[i] = row.probability[i];
     }
-    recog_cells_unreserve(engine->free_cells, 1);
+    recog_detect_deinit(&row);
     whisper_window_destroy(window);
     return error;
 }

@@ -1,8 +1,6 @@
 /* Cutting a window's tokens at its timestamps. See segments.h. */
 #include "recog/segments.h"
 
-#include <stdbool.h>
-
 enum { FRAMES_PER_STEP = 2 }; /* 10 ms frames in one timestamp step of 20 ms */
 
 static bool is_stamp(const int32_t *tokens, size_t i, int32_t begin)
@@ -26,8 +24,18 @@ static size_t whole(const int32_t *tokens, size_t n, int32_t begin, int64_t segm
     return 1;
 }
 
+/* Tokens behind the last pair: they end with the window, or at their own last timestamp. */
+static struct recog_span tail(const int32_t *tokens, size_t n, int32_t begin, size_t first,
+                              int64_t segment_frames)
+{
+    int32_t start = is_stamp(tokens, first, begin) ? tokens[first] - begin
+                                                   : tokens[first - 1] - begin;
+    int32_t end = (int32_t)(segment_frames / FRAMES_PER_STEP);
+    return (struct recog_span){first, n - first, start, end > start ? end : start};
+}
+
 size_t recog_segments_cut(const int32_t *tokens, size_t n, int32_t begin, int64_t segment_frames,
-                          struct recog_span *spans, int64_t *advance)
+                          bool keep_tail, struct recog_span *spans, int64_t *advance)
 {
     bool single_ending = n >= 2 && is_stamp(tokens, n - 1, begin) &&
                          !is_stamp(tokens, n - 2, begin);
@@ -45,6 +53,8 @@ size_t recog_segments_cut(const int32_t *tokens, size_t n, int32_t begin, int64_
     }
     if (!any_pair)
         return whole(tokens, n, begin, segment_frames, spans, advance);
+    if (keep_tail && last < n && count < RECOG_MAX_SPANS)
+        spans[count++] = tail(tokens, n, begin, last, segment_frames);
     *advance = single_ending ? segment_frames
                              : (int64_t)(tokens[last - 1] - begin) * FRAMES_PER_STEP;
     return count;

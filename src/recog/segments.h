@@ -4,6 +4,7 @@
 #ifndef RECOG_SEGMENTS_H
 #define RECOG_SEGMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,11 +18,13 @@ struct recog_span {
 
 /* Cut tokens at consecutive timestamp pairs.
  *   segment_frames  10 ms frames of the window that hold audio
+ *   keep_tail       what follows the last pair becomes a span up to the window's end; without it
+ *                   that part is left for the next window, which begins there
  *   spans           [RECOG_MAX_SPANS]
  *   advance_frames  10 ms frames to move on
  * Returns the number of spans, at least 1. */
 size_t recog_segments_cut(const int32_t *tokens, size_t n, int32_t timestamp_begin,
-                          int64_t segment_frames, struct recog_span *spans,
+                          int64_t segment_frames, bool keep_tail, struct recog_span *spans,
                           int64_t *advance_frames);
 
 #endif

@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "recog/clips.h"
+#include "recog/detect.h"
 #include "recog/task.h"
-#include "text/language.h"
 
 enum phase {
     PHASE_START,
@@ -20,15 +21,10 @@ enum phase {
     PHASE_DONE
 };
 
-/* 10 ms frames [first, end) to transcribe. */
-struct clip {
-    int64_t first, end;
-};
-
-struct recog_sequential {
+struct sequential {
     struct auricle_session *session;
     enum phase phase;
-    bool unit_out; /* of the language phases */
+    struct auricle_unit *language_unit; /* out in the language phases, else NULL */
     struct auricle_unit unit;
     struct recog_task *task;
     size_t window_frames, n_mels;
@@ -36,12 +32,10 @@ struct recog_sequential {
     float max;              /* of the whole recording's log-mel */
     float *block;           /* scratch samples */
     /* language */
-    struct recog_row language_row;
-    int32_t language_cell;
-    float language_prob[TEXT_MAX_LANGUAGES];
+    struct recog_detect detect;
     /* windows */
-    struct clip *clips;
-    size_t n_clips, clip;
+    struct recog_clips clips;
+    size_t clip;
     int64_t seek, segment_frames;
     int32_t *initial; /* encoded initial prompt */
     size_t n_initial;
@@ -57,30 +51,7 @@ struct recog_sequential {
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
-static enum auricle_error make_clips(struct recog_sequential *seq, struct au_fault *fault)
-{
-    const struct auricle_options *o = &seq->session->settings.options;
-    size_t n = o->n_clip_seconds > 0 ? ((size_t)o->n_clip_seconds + 1) / 2 : 1;
-    seq->clips = au_calloc(n, sizeof(*seq->clips));
-    if (!seq->clips)
-        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    seq->n_clips = n;
-    if (o->n_clip_seconds <= 0) {
-        seq->clips[0].first = (int64_t)llrint(o->offset_seconds * 100);
-        seq->clips[0].end = o->duration_seconds > 0
-                                ? (int64_t)llrint((o->offset_seconds + o->duration_seconds) * 100)
-                                : INT64_MAX;
-        return AURICLE_OK;
-    }
-    for (size_t i = 0; i < n; i++) {
-        seq->clips[i].first = (int64_t)llrint(o->clip_seconds[2 * i] * 100);
-        bool has_end = 2 * i + 1 < (size_t)o->n_clip_seconds;
-        seq->clips[i].end = has_end ? (int64_t)llrint(o->clip_seconds[2 * i + 1] * 100) : INT64_MAX;
-    }
-    return AURICLE_OK;
-}
-
-static enum auricle_error add_tokens(struct recog_sequential *seq, const int32_t *tokens, size_t n)
+static enum auricle_error add_tokens(struct sequential *seq, const int32_t *tokens, size_t n)
 {
     if (seq->n_tokens + n > seq->tokens_room) {
         size_t room = (seq->n_tokens + n) * 2 + 256;
@@ -96,7 +67,7 @@ static enum auricle_error add_tokens(struct recog_sequential *seq, const int32_t
     return AURICLE_OK;
 }
 
-static enum auricle_error encode_prompts(struct recog_sequential *seq)
+static enum auricle_error encode_prompts(struct sequential *seq)
 {
     const struct auricle_options *o = &seq->session->settings.options;
     const struct text_tokenizer *tokenizer = seq->session->engine->tokenizer;
@@ -109,46 +80,22 @@ static enum auricle_error encode_prompts(struct recog_sequential *seq)
     return error;
 }
 
-static enum auricle_error allocate(struct recog_sequential *seq)
+static enum auricle_error allocate(struct sequential *seq)
 {
     size_t n_ctx = (size_t)seq->session->engine->dims->n_text_ctx;
     seq->block = au_alloc_array(recog_source_block_samples(seq->window_frames), sizeof(float));
     seq->previous = au_alloc_array(n_ctx, sizeof(int32_t));
     if (!seq->block || !seq->previous)
         return AURICLE_E_NOMEM;
-    enum auricle_error error = recog_task_create(seq->session, &seq->task);
+    enum auricle_error error = recog_detect_init(&seq->detect, seq->session->engine);
+    if (!error)
+        error = recog_task_create(seq->session, &seq->task);
     return error ? error : encode_prompts(seq);
 }
 
-enum auricle_error recog_sequential_create(struct auricle_session *session,
-                                           struct recog_sequential **out, struct au_fault *fault)
+static void destroy(void *self)
 {
-    struct recog_sequential *seq = au_calloc(1, sizeof(*seq));
-    if (!seq)
-        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    seq->session = session;
-    seq->window_frames = recog_engine_window_frames(session->engine);
-    seq->n_mels = (size_t)session->engine->dims->n_mels;
-    seq->max = -INFINITY;
-    au_buf_init(&seq->text, 0);
-    enum auricle_error error = make_clips(seq, fault);
-    if (!error) {
-        error = allocate(seq);
-        if (error)
-            (void)au_fail(
-                fault, error,
-                "no memory for another session: lower the beam size or wait for others to end");
-    }
-    if (error) {
-        recog_sequential_destroy(seq);
-        return error;
-    }
-    *out = seq;
-    return AURICLE_OK;
-}
-
-void recog_sequential_destroy(struct recog_sequential *seq)
-{
+    struct sequential *seq = self;
     if (!seq)
         return;
     recog_task_destroy(seq->task);
@@ -157,7 +104,8 @@ void recog_sequential_destroy(struct recog_sequential *seq)
     au_free(seq->initial);
     au_free(seq->prefix);
     au_free(seq->tokens);
-    au_free(seq->clips);
+    recog_clips_deinit(&seq->clips);
+    recog_detect_deinit(&seq->detect);
     au_buf_deinit(&seq->text);
     au_free(seq);
 }
@@ -165,7 +113,7 @@ void recog_sequential_destroy(struct recog_sequential *seq)
 /* ---- Mel ------------------------------------------------------------------------------------- */
 
 /* First pass: length and mel maximum of the whole recording. */
-static enum auricle_error measure(struct recog_sequential *seq, struct au_fault *fault)
+static enum auricle_error measure(struct sequential *seq, struct au_fault *fault)
 {
     struct auricle_session *session = seq->session;
     size_t inside = seq->window_frames;
@@ -177,14 +125,14 @@ static enum auricle_error measure(struct recog_sequential *seq, struct au_fault 
             return error;
         seq->content_frames = first + (int64_t)inside;
     }
-    for (size_t i = 0; i < seq->n_clips; i++) {
-        if (seq->clips[i].end > seq->content_frames)
-            seq->clips[i].end = seq->content_frames;
+    for (size_t i = 0; i < seq->clips.n; i++) {
+        if (seq->clips.list[i].end > seq->content_frames)
+            seq->clips.list[i].end = seq->content_frames;
     }
     return AURICLE_OK;
 }
 
-static enum auricle_error load_mel(struct recog_sequential *seq, int64_t first, int64_t valid,
+static enum auricle_error load_mel(struct sequential *seq, int64_t first, int64_t valid,
                                    struct au_fault *fault)
 {
     struct auricle_session *session = seq->session;
@@ -201,55 +149,32 @@ static enum auricle_error load_mel(struct recog_sequential *seq, int64_t first, 
     return AURICLE_OK;
 }
 
-static void encode_unit(struct recog_sequential *seq)
+static struct auricle_unit *encode_unit(struct sequential *seq)
 {
     seq->unit = (struct auricle_unit){.kind = RECOG_UNIT_ENCODE,
                                       .session = seq->session,
                                       .task = seq,
                                       .mel = seq->task->mel,
                                       .window = seq->task->window};
+    return &seq->unit;
 }
 
 /* ---- Language -------------------------------------------------------------------------------- */
 
-static void language_unit(struct recog_sequential *seq)
-{
-    struct auricle_engine *engine = seq->session->engine;
-    struct recog_row *row = &seq->language_row;
-    seq->language_cell = recog_cells_take(engine->free_cells);
-    *row = (struct recog_row){.no_speech = -1,
-                              .choose = engine->specials->language,
-                              .n_choose = engine->specials->n_languages,
-                              .choose_prob = seq->language_prob};
-    row->model = (struct whisper_row){.window = seq->task->window,
-                                      .tokens = &engine->specials->sot,
-                                      .cells = &seq->language_cell,
-                                      .n_tokens = 1,
-                                      .n_logits = 1};
-    seq->unit = (struct auricle_unit){
-        .kind = RECOG_UNIT_DECODE, .session = seq->session, .task = seq, .rows = row, .n_rows = 1};
-}
-
-static void language_decided(struct recog_sequential *seq)
+static void language_decided(struct sequential *seq)
 {
     struct auricle_session *session = seq->session;
-    recog_cells_unref(session->engine->free_cells, &seq->language_cell, 1);
-    int best = 0;
-    for (int i = 1; i < session->engine->specials->n_languages; i++) {
-        if (seq->language_prob[i] > seq->language_prob[best])
-            best = i;
-    }
-    session->language = best;
-    session->language_probability = seq->language_prob[best];
+    session->language = recog_detect_done(&seq->detect);
+    session->language_probability = seq->detect.probability[session->language];
 }
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
 /* Move to the next place with audio; false at the end. */
-static bool find_window(struct recog_sequential *seq)
+static bool find_window(struct sequential *seq)
 {
-    while (seq->clip < seq->n_clips) {
-        const struct clip *clip = &seq->clips[seq->clip];
+    while (seq->clip < seq->clips.n) {
+        const struct recog_clip *clip = &seq->clips.list[seq->clip];
         if (seq->seek < clip->first)
             seq->seek = clip->first;
         if (seq->seek < clip->end) {
@@ -259,15 +184,15 @@ static bool find_window(struct recog_sequential *seq)
             return true;
         }
         seq->clip++;
-        if (seq->clip < seq->n_clips)
-            seq->seek = seq->clips[seq->clip].first;
+        if (seq->clip < seq->clips.n)
+            seq->seek = seq->clips.list[seq->clip].first;
     }
     return false;
 }
 
 /* What the window is conditioned on: text since the last reset, with the initial prompt in front
  * when it is carried along.                                                                      */
-static size_t previous_text(struct recog_sequential *seq)
+static size_t previous_text(struct sequential *seq)
 {
     size_t half = (size_t)seq->session->engine->dims->n_text_ctx / 2, n = 0;
     size_t begin = seq->prompt_reset;
@@ -288,7 +213,7 @@ static size_t previous_text(struct recog_sequential *seq)
     return n + kept;
 }
 
-static void begin_task(struct recog_sequential *seq)
+static void begin_task(struct sequential *seq)
 {
     recog_task_begin(seq->task, &(struct recog_task_start){.seek = seq->seek,
                                                            .segment_frames = seq->segment_frames,
@@ -301,7 +226,7 @@ static void begin_task(struct recog_sequential *seq)
 /* ---- After a window -------------------------------------------------------------------------- */
 
 /* Words put their segments' borders right, and the next window begins after the last of them. */
-static void assign_words(struct recog_sequential *seq)
+static void assign_words(struct sequential *seq)
 {
     struct recog_task *task = seq->task;
     double offset = (double)seq->seek / 100.0;
@@ -317,7 +242,7 @@ static void assign_words(struct recog_sequential *seq)
     }
 }
 
-static enum auricle_error take_window(struct recog_sequential *seq)
+static enum auricle_error take_window(struct sequential *seq)
 {
     const struct auricle_options *o = &seq->session->settings.options;
     struct recog_task *task = seq->task;
@@ -331,7 +256,7 @@ static enum auricle_error take_window(struct recog_sequential *seq)
     for (size_t i = 0; i < task->n_pieces; i++) {
         const int32_t *tokens;
         size_t n;
-        enum auricle_error error = recog_task_emit(task, &task->pieces[i], &tokens, &n);
+        enum auricle_error error = recog_task_emit(task, &task->pieces[i], NULL, &tokens, &n);
         if (!error)
             error = add_tokens(seq, tokens, n);
         if (error)
@@ -345,7 +270,7 @@ static enum auricle_error take_window(struct recog_sequential *seq)
 
 /* ---- The machine ----------------------------------------------------------------------------- */
 
-static enum auricle_error start(struct recog_sequential *seq, struct au_fault *fault)
+static enum auricle_error start(struct sequential *seq, struct au_fault *fault)
 {
     struct auricle_session *session = seq->session;
     enum auricle_error error = measure(seq, fault);
@@ -359,7 +284,7 @@ static enum auricle_error start(struct recog_sequential *seq, struct au_fault *f
     return load_mel(seq, 0, (int64_t)seq->window_frames, fault);
 }
 
-static enum auricle_error next_window(struct recog_sequential *seq, struct au_fault *fault)
+static enum auricle_error next_window(struct sequential *seq, struct au_fault *fault)
 {
     if (!find_window(seq)) {
         seq->phase = PHASE_DONE;
@@ -377,27 +302,28 @@ static enum auricle_error next_window(struct recog_sequential *seq, struct au_fa
 }
 
 /* One move: *out is the unit it led to, if any. */
-static enum auricle_error step(struct recog_sequential *seq, struct auricle_unit **out,
+static enum auricle_error step(struct sequential *seq, struct auricle_unit **out,
                                struct au_fault *fault)
 {
     switch (seq->phase) {
     case PHASE_START: return start(seq, fault);
     case PHASE_NEXT: return next_window(seq, fault);
-    case PHASE_LANGUAGE_ENCODE: encode_unit(seq); break;
-    case PHASE_LANGUAGE_DECODE: language_unit(seq); break;
+    case PHASE_LANGUAGE_ENCODE: *out = encode_unit(seq); break;
+    case PHASE_LANGUAGE_DECODE:
+        *out = recog_detect_unit(&seq->detect, seq->session, seq->task->window);
+        break;
     case PHASE_WINDOW: *out = recog_task_next(seq->task); return AURICLE_OK;
     case PHASE_DONE: return AURICLE_OK;
     }
-    seq->unit_out = true;
-    *out = &seq->unit;
+    seq->language_unit = *out;
     return AURICLE_OK;
 }
 
-enum auricle_error recog_sequential_next(struct recog_sequential *seq, struct auricle_unit **out,
-                                         struct au_fault *fault)
+static enum auricle_error next(void *self, struct auricle_unit **out, struct au_fault *fault)
 {
+    struct sequential *seq = self;
     *out = NULL;
-    while (!*out && !seq->unit_out && !seq->task->unit_out && seq->phase != PHASE_DONE) {
+    while (!*out && !seq->language_unit && !seq->task->unit_out && seq->phase != PHASE_DONE) {
         enum auricle_error error = step(seq, out, fault);
         if (error)
             return error;
@@ -405,7 +331,7 @@ enum auricle_error recog_sequential_next(struct recog_sequential *seq, struct au
     return AURICLE_OK;
 }
 
-static enum auricle_error task_unit_done(struct recog_sequential *seq)
+static enum auricle_error task_unit_done(struct sequential *seq)
 {
     enum auricle_error error = recog_task_complete(seq->task);
     if (!error && recog_task_finished(seq->task))
@@ -413,14 +339,14 @@ static enum auricle_error task_unit_done(struct recog_sequential *seq)
     return error;
 }
 
-enum auricle_error recog_sequential_complete(struct recog_sequential *seq,
-                                             struct auricle_unit *unit, struct au_fault *fault)
+static enum auricle_error complete(void *self, struct auricle_unit *unit, struct au_fault *fault)
 {
+    struct sequential *seq = self;
     enum auricle_error error = AURICLE_OK;
     if (seq->phase == PHASE_WINDOW && seq->task->unit_out && unit == &seq->task->unit) {
         error = task_unit_done(seq);
-    } else if (seq->unit_out && unit == &seq->unit) {
-        seq->unit_out = false;
+    } else if (unit && unit == seq->language_unit) {
+        seq->language_unit = NULL;
         bool encoded = seq->phase == PHASE_LANGUAGE_ENCODE;
         seq->phase = encoded ? PHASE_LANGUAGE_DECODE : PHASE_NEXT;
         if (!encoded)
@@ -431,16 +357,40 @@ enum auricle_error recog_sequential_complete(struct recog_sequential *seq,
     return error ? au_fail(fault, error, "out of memory while keeping the transcript") : AURICLE_OK;
 }
 
-bool recog_sequential_finished(const struct recog_sequential *seq)
+static bool finished(const void *self)
 {
+    const struct sequential *seq = self;
     return seq->phase == PHASE_DONE;
 }
 
-void recog_sequential_position(const struct recog_sequential *seq, double *done, double *total)
+static void position(const void *self, double *done, double *total)
 {
+    const struct sequential *seq = self;
     bool known = seq->phase != PHASE_START;
     *total = known ? (double)seq->content_frames / 100.0
                    : recog_source_estimate(seq->session->source);
     double at = (double)seq->seek / 100.0;
     *done = known && at > *total ? *total : at;
+}
+
+enum auricle_error recog_sequential_create(struct auricle_session *session,
+                                           struct recog_strategy *out, struct au_fault *fault)
+{
+    struct sequential *seq = au_calloc(1, sizeof(*seq));
+    if (!seq)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    seq->session = session;
+    seq->window_frames = recog_engine_window_frames(session->engine);
+    seq->n_mels = (size_t)session->engine->dims->n_mels;
+    seq->max = -INFINITY;
+    au_buf_init(&seq->text, 0);
+    enum auricle_error error = recog_clips_init(&seq->clips, &session->settings.options);
+    if (!error)
+        error = allocate(seq);
+    if (error) {
+        destroy(seq);
+        return recog_no_room(error, fault);
+    }
+    *out = (struct recog_strategy){seq, next, complete, finished, position, destroy};
+    return AURICLE_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "recog/batched.h"
 #include "recog/message.h"
 #include "recog/options.h"
 #include "recog/sequential.h"
@@ -102,6 +103,22 @@ static enum auricle_error check_task(const struct auricle_session *session, stru
     return AURICLE_OK;
 }
 
+enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault)
+{
+    return au_fail(fault, error,
+                   "no memory for another session: lower the beam size or wait for others to end");
+}
+
+/* Conditioning on previous text needs one window after the other; nothing else does. */
+static enum auricle_error make_strategy(struct auricle_session *session, struct au_fault *fault)
+{
+    const struct auricle_options *o = &session->settings.options;
+    bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
+                      (o->long_form == AURICLE_LONG_FORM_AUTO && o->condition_on_previous_text);
+    return sequential ? recog_sequential_create(session, &session->strategy, fault)
+                      : recog_batched_create(session, &session->strategy, fault);
+}
+
 static enum auricle_error build(struct auricle_session *session,
                                 const struct auricle_options *options, struct au_fault *fault)
 {
@@ -119,7 +136,7 @@ static enum auricle_error build(struct auricle_session *session,
     if (!error)
         error = recog_result_create(&session->result);
     if (!error)
-        error = recog_sequential_create(session, &session->sequential, fault);
+        error = make_strategy(session, fault);
     return error;
 }
 
@@ -196,7 +213,8 @@ void auricle_session_destroy(struct auricle_session *session)
 {
     if (!session)
         return;
-    recog_sequential_destroy(session->sequential);
+    if (session->strategy.destroy)
+        session->strategy.destroy(session->strategy.self);
     recog_source_close(session->source);
     recog_rules_deinit(&session->rules);
     settings_deinit(&session->settings);
@@ -211,7 +229,8 @@ enum auricle_error auricle_session_next(struct auricle_session *session, struct 
                                         struct auricle_message *message)
 {
     struct au_fault fault = {0};
-    return recog_message(recog_sequential_next(session->sequential, out, &fault), &fault, message);
+    return recog_message(session->strategy.next(session->strategy.self, out, &fault), &fault,
+                         message);
 }
 
 enum auricle_error auricle_session_complete(struct auricle_session *session,
@@ -219,13 +238,13 @@ enum auricle_error auricle_session_complete(struct auricle_session *session,
                                             struct auricle_message *message)
 {
     struct au_fault fault = {0};
-    return recog_message(recog_sequential_complete(session->sequential, unit, &fault), &fault,
+    return recog_message(session->strategy.complete(session->strategy.self, unit, &fault), &fault,
                          message);
 }
 
 bool auricle_session_finished(const struct auricle_session *session)
 {
-    return recog_sequential_finished(session->sequential);
+    return session->strategy.finished(session->strategy.self);
 }
 
 const struct auricle_segment *auricle_session_segments(const struct auricle_session *session,
@@ -238,7 +257,7 @@ const struct auricle_segment *auricle_session_segments(const struct auricle_sess
 void auricle_session_position(const struct auricle_session *session, double *seconds_done,
                               double *seconds_total)
 {
-    recog_sequential_position(session->sequential, seconds_done, seconds_total);
+    session->strategy.position(session->strategy.self, seconds_done, seconds_total);
 }
 
 enum auricle_error auricle_session_take_result(struct auricle_session *session,

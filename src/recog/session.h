@@ -1,7 +1,7 @@
 /* A session: one recording on its way to a result.
  *
- * The session holds what every long-form strategy needs; the strategy (sequential.h) is the state
- * machine that decides which unit of work comes next.                                           */
+ * The session holds what every long-form strategy needs; the strategy (sequential.h,
+ * batched.h) is the state machine that decides which unit of work comes next.                    */
 #ifndef RECOG_SESSION_H
 #define RECOG_SESSION_H
 
@@ -10,9 +10,8 @@
 #include "recog/result.h"
 #include "recog/search.h"
 #include "recog/source.h"
+#include "recog/strategy.h"
 #include "recog/unit.h"
-
-struct recog_sequential; /* opaque */
 
 /* Deep copy of the caller's options: strings and lists are the session's own. */
 struct recog_settings {
@@ -28,12 +27,15 @@ struct auricle_session {
     struct recog_source *source;
     struct recog_result *result; /* NULL once taken */
     struct recog_rules rules;
-    struct recog_sequential *sequential;
+    struct recog_strategy strategy;
     int language; /* index as in text_language_code; -1 until detected */
     float language_probability;
     struct auricle_timings timings;
     int64_t started_ns;
 };
+
+/* The sentence of a strategy that could not be made for want of memory or decoder cells. */
+enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault);
 
 /* Token id of the session's language. */
 int32_t recog_session_language_token(const struct auricle_session *session);

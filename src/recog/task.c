@@ -164,8 +164,8 @@ static void cut(struct recog_task *task)
     size_t n = (size_t)best->n_tokens;
     double offset = (double)task->seek / 100.0;
     task->single_ending = n >= 2 && best->tokens[n - 1] >= begin && best->tokens[n - 2] < begin;
-    task->n_pieces = recog_segments_cut(best->tokens, n, begin, task->segment_frames, spans,
-                                        &task->advance);
+    task->n_pieces = recog_segments_cut(best->tokens, n, begin, task->segment_frames,
+                                        task->keep_tail, spans, &task->advance);
     task->n_text = 0;
     for (size_t i = 0; i < task->n_pieces; i++) {
         struct recog_piece *piece = &task->pieces[i];
@@ -216,9 +216,17 @@ void recog_task_begin(struct recog_task *task, const struct recog_task_start *st
     task->phase = RECOG_TASK_ENCODE;
 }
 
+void recog_task_resume(struct recog_task *task)
+{
+    if (task->phase != RECOG_TASK_ENCODED)
+        return;
+    task->phase = RECOG_TASK_SEARCH;
+    begin_search(task);
+}
+
 struct auricle_unit *recog_task_next(struct recog_task *task)
 {
-    if (task->unit_out || recog_task_finished(task))
+    if (task->unit_out || task->phase == RECOG_TASK_ENCODED || recog_task_finished(task))
         return NULL;
     struct auricle_unit *unit = &task->unit;
     *unit = (struct auricle_unit){.session = task->session, .task = task};
@@ -276,8 +284,9 @@ enum auricle_error recog_task_complete(struct recog_task *task)
     switch (task->phase) {
     case RECOG_TASK_ENCODE:
         task->session->timings.encoder_windows++;
-        task->phase = RECOG_TASK_SEARCH;
-        begin_search(task);
+        task->phase = RECOG_TASK_ENCODED;
+        if (task->session->language >= 0)
+            recog_task_resume(task);
         return AURICLE_OK;
     case RECOG_TASK_SEARCH:
         task->session->timings.decoder_steps++;
@@ -287,6 +296,7 @@ enum auricle_error recog_task_complete(struct recog_task *task)
         recog_align_complete(task->align, task->session->engine->ops);
         return recog_align_finished(task->align) ? align_finished(task) : AURICLE_OK;
     case RECOG_TASK_IDLE:
+    case RECOG_TASK_ENCODED:
     case RECOG_TASK_DONE: break;
     }
     return AURICLE_E_STATE;
@@ -297,8 +307,21 @@ bool recog_task_finished(const struct recog_task *task)
     return task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE;
 }
 
+/* From time in the window to time in the recording. */
+static void place(struct auricle_segment *segment, const struct recog_timeline *timeline,
+                  struct recog_words *words, const struct recog_piece *piece)
+{
+    segment->start = recog_timeline_seconds(timeline, segment->start, RECOG_SIDE_START);
+    segment->end = recog_timeline_seconds(timeline, segment->end, RECOG_SIDE_END);
+    if (segment->end < segment->start)
+        segment->end = segment->start;
+    if (words)
+        recog_words_place(words, piece, timeline);
+}
+
 enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_piece *piece,
-                                   const int32_t **tokens, size_t *n_tokens)
+                                   const struct recog_timeline *timeline, const int32_t **tokens,
+                                   size_t *n_tokens)
 {
     struct auricle_session *session = task->session;
     const struct recog_decoded *d = &task->decoded;
@@ -328,6 +351,8 @@ enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_p
         segment.text = "";
         segment.n_tokens = segment.n_words = 0;
     }
+    if (timeline)
+        place(&segment, timeline, task->words, piece);
     *tokens = segment.tokens;
     *n_tokens = segment.n_tokens;
     return recog_result_add(session->result, &segment);

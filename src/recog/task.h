@@ -12,11 +12,13 @@
 #include "recog/prompt.h"
 #include "recog/search.h"
 #include "recog/segments.h"
+#include "recog/timeline.h"
 #include "recog/words.h"
 
 enum recog_task_phase {
     RECOG_TASK_IDLE,
     RECOG_TASK_ENCODE,
+    RECOG_TASK_ENCODED, /* waits for the language; see recog_task_resume */
     RECOG_TASK_SEARCH,
     RECOG_TASK_ALIGN,
     RECOG_TASK_DONE
@@ -33,6 +35,7 @@ struct recog_task {
     struct auricle_session *session;
     enum recog_task_phase phase;
     bool unit_out;
+    bool keep_tail; /* text after the last pair of timestamps is kept; set after create */
     struct auricle_unit unit;
     float *mel; /* [window_frames, n_mels], normalised; filled before begin */
     struct whisper_window *window;
@@ -77,11 +80,16 @@ struct auricle_unit *recog_task_next(struct recog_task *task);
 /* Errors: NOMEM. */
 AURICLE_MUST_CHECK enum auricle_error recog_task_complete(struct recog_task *task);
 bool recog_task_finished(const struct recog_task *task);
+/* The language is known now: an encoded task goes on. No effect on others. */
+void recog_task_resume(struct recog_task *task);
 
 /* Keep a piece as a segment of the session's result; text-free pieces keep their place, empty.
- * *tokens, *n_tokens get what was kept of its tokens. Errors: NOMEM.                             */
+ *   timeline  where the window's time lies in the recording; NULL: the piece's times are final
+ *   *tokens, *n_tokens get what was kept of its tokens
+ * Errors: NOMEM.                                                                                 */
 AURICLE_MUST_CHECK enum auricle_error recog_task_emit(struct recog_task *task,
                                                       const struct recog_piece *piece,
+                                                      const struct recog_timeline *timeline,
                                                       const int32_t **tokens, size_t *n_tokens);
 
 #endif

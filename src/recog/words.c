@@ -304,6 +304,18 @@ const struct auricle_word *recog_words_of(const struct recog_words *w,
     return &w->out[piece->first_word];
 }
 
+void recog_words_place(struct recog_words *w, const struct recog_piece *piece,
+                       const struct recog_timeline *timeline)
+{
+    for (size_t i = 0; i < piece->n_words; i++) {
+        struct auricle_word *word = &w->out[piece->first_word + i];
+        word->start = recog_timeline_seconds(timeline, word->start, RECOG_SIDE_START);
+        word->end = recog_timeline_seconds(timeline, word->end, RECOG_SIDE_END);
+        if (word->end < word->start)
+            word->end = word->start;
+    }
+}
+
 static double anomaly(const struct auricle_word *word)
 {
     double duration = word->end - word->start, score = 0;

@@ -9,6 +9,7 @@
 
 #include "recog/align.h"
 #include "recog/segments.h"
+#include "recog/timeline.h"
 #include "text/tokenizer.h"
 
 /* A segment of the window being worked on. */
@@ -41,6 +42,10 @@ double recog_words_assign(struct recog_words *words, struct recog_piece *pieces,
 /* Words of a piece, valid until the next build. */
 const struct auricle_word *recog_words_of(const struct recog_words *words,
                                           const struct recog_piece *piece);
+
+/* Move a piece's words from window time to recording time. */
+void recog_words_place(struct recog_words *words, const struct recog_piece *piece,
+                       const struct recog_timeline *timeline);
 
 /* Words that are too short, too long or too unlikely to be speech, by the original's score. */
 bool recog_words_anomalous(const struct recog_words *words, const struct recog_piece *piece);

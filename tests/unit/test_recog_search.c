@@ -329,7 +329,7 @@ static void pairs_of_timestamps_cut_segments(void **state)
     const int32_t tokens[] = {T(0), 1, 2, T(1), T(1), 3, T(2.5), T(2.5), 4};
     struct recog_span spans[RECOG_MAX_SPANS];
     int64_t advance;
-    size_t n = recog_segments_cut(tokens, 9, BEGIN, 3000, spans, &advance);
+    size_t n = recog_segments_cut(tokens, 9, BEGIN, 3000, false, spans, &advance);
     assert_int_equal(n, 2);
     assert_int_equal(spans[1].first, 4);
     assert_int_equal(spans[1].n, 3);
@@ -344,7 +344,7 @@ static void a_single_ending_finishes_the_window(void **state)
     const int32_t tokens[] = {T(0), 1, T(1), T(1), 3, T(2)};
     struct recog_span spans[RECOG_MAX_SPANS];
     int64_t advance;
-    assert_int_equal(recog_segments_cut(tokens, 6, BEGIN, 1100, spans, &advance), 2);
+    assert_int_equal(recog_segments_cut(tokens, 6, BEGIN, 1100, false, spans, &advance), 2);
     assert_int_equal(spans[1].end, 100);
     assert_int_equal(advance, 1100);
 }
@@ -355,12 +355,12 @@ static void no_pair_gives_one_segment(void **state)
     const int32_t tokens[] = {T(0), 1, 2, T(3)}, bare[] = {1, 2};
     struct recog_span spans[RECOG_MAX_SPANS];
     int64_t advance;
-    assert_int_equal(recog_segments_cut(tokens, 4, BEGIN, 1100, spans, &advance), 1);
+    assert_int_equal(recog_segments_cut(tokens, 4, BEGIN, 1100, false, spans, &advance), 1);
     assert_int_equal(spans[0].end, 150);
-    assert_int_equal(recog_segments_cut(bare, 2, BEGIN, 1100, spans, &advance), 1);
+    assert_int_equal(recog_segments_cut(bare, 2, BEGIN, 1100, false, spans, &advance), 1);
     assert_int_equal(spans[0].end, 550);
     assert_int_equal(advance, 1100);
-    assert_int_equal(recog_segments_cut(bare, 0, BEGIN, 40, spans, &advance), 1);
+    assert_int_equal(recog_segments_cut(bare, 0, BEGIN, 40, false, spans, &advance), 1);
     assert_int_equal(spans[0].n, 0);
 }
 

@@ -1,0 +1,45 @@
+/* Language detection. See detect.h. */
+#include "recog/detect.h"
+
+enum auricle_error recog_detect_init(struct recog_detect *detect, struct auricle_engine *engine)
+{
+    if (!recog_cells_reserve(engine->free_cells, 1))
+        return AURICLE_E_LIMIT;
+    detect->engine = engine;
+    return AURICLE_OK;
+}
+
+void recog_detect_deinit(struct recog_detect *detect)
+{
+    if (detect->engine)
+        recog_cells_unreserve(detect->engine->free_cells, 1);
+    detect->engine = NULL;
+}
+
+struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_session *session,
+                                       const struct whisper_window *window)
+{
+    const struct text_specials *specials = detect->engine->specials;
+    detect->cell = recog_cells_take(detect->engine->free_cells);
+    detect->row = (struct recog_row){.no_speech = -1,
+                                     .choose = specials->language,
+                                     .n_choose = specials->n_languages,
+                                     .choose_prob = detect->probability};
+    detect->row.model = (struct whisper_row){.window = window,
+                                             .tokens = &specials->sot,
+                                             .cells = &detect->cell,
+                                             .n_tokens = 1,
+                                             .n_logits = 1};
+    detect->unit = (struct auricle_unit){
+        .kind = RECOG_UNIT_DECODE, .session = session, .rows = &detect->row, .n_rows = 1};
+    return &detect->unit;
+}
+
+int recog_detect_done(struct recog_detect *detect)
+{
+    int best = 0;
+    recog_cells_unref(detect->engine->free_cells, &detect->cell, 1);
+    for (int i = 1; i < detect->row.n_choose; i++)
+        best = detect->probability[i] > detect->probability[best] ? i : best;
+    return best;
+}

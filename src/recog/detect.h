@@ -1,0 +1,29 @@
+/* Which language a window is in: one decoder row. The cell it needs is reserved beforehand.
+ * Owner: one session's thread.                                                                   */
+#ifndef RECOG_DETECT_H
+#define RECOG_DETECT_H
+
+#include "recog/engine.h"
+#include "recog/unit.h"
+#include "text/tokenizer.h"
+
+struct recog_detect {
+    struct auricle_engine *engine; /* NULL: nothing reserved */
+    struct auricle_unit unit;
+    struct recog_row row;
+    int32_t cell;
+    float probability[TEXT_MAX_LANGUAGES];
+};
+
+/* Errors: LIMIT. A zeroed struct may be deinitialised. */
+AURICLE_MUST_CHECK enum auricle_error recog_detect_init(struct recog_detect *detect,
+                                                        struct auricle_engine *engine);
+void recog_detect_deinit(struct recog_detect *detect);
+
+/* The unit that asks the window; window is encoded. session may be NULL. */
+struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_session *session,
+                                       const struct whisper_window *window);
+/* After it ran: index of the likeliest language; probabilities stand in the struct. */
+int recog_detect_done(struct recog_detect *detect);
+
+#endif
