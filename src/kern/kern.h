@@ -76,17 +76,21 @@ struct kern_gemm {
 
 /* ---- Attention ------------------------------------------------------------------------------- */
 
-/* Full attention of one head over T keys for query rows [t0, t1): softmax(q k^T * scale) v. q,
- * k, v and out are [T, stride] with the head's D columns at the pointer. D is at most 128 and a
- * multiple of 8. Softmax is on line: no score matrix is stored. scratch holds
- * attn_scratch_bytes. */
-struct kern_attn_job {
-    const float *q, *k, *v;
-    float *out;
-    size_t q_stride, kv_stride, out_stride;
-    size_t n_keys, d;
-    float scale;
-    void *scratch;
+/* Attention of one head, many queries against the same keys (an encoder). The head's rows are
+ * laid out once for the kernel, in pieces and from several threads, and then read by calls over
+ * any rows. f32 computes in f32; the other types may round q, k, v and the weights to bf16.      */
+struct kern_heads {
+    size_t tile_t; /* pack: pieces begin at multiples of it; run: splits should be */
+    /* Bytes of a packed head of T rows and D columns (D at most 128); 0 when that overflows. */
+    size_t (*packed_bytes)(size_t t, size_t d);
+    /* Lay out rows [t0, t1), a multiple of tile_t except that t1 may be t; q, k and v point at row
+     * t0, rows are stride floats apart. Scores are multiplied by scale.                          */
+    void (*pack)(void *packed, const float *q, const float *k, const float *v, size_t stride,
+                 size_t t, size_t d, float scale, size_t t0, size_t t1);
+    size_t (*scratch_bytes)(size_t t, size_t d); /* of one call of run; AU_ALIGN aligned */
+    /* out[t, d] = softmax(q k^T * scale) v for rows [t0, t1); out points at row 0. */
+    void (*run)(const void *packed, size_t t, size_t d, float *out, size_t out_stride, size_t t0,
+                size_t t1, void *scratch);
 };
 
 /* Attention of one query vector over cached rows: keys and values of position i stand at
@@ -110,8 +114,8 @@ struct kern_ops {
     enum kern_level level;
     const struct kern_gemm *gemm[KERN_N_TYPES]; /* never NULL: lower levels fill in */
 
-    size_t (*attn_scratch_bytes)(size_t n_keys, size_t d);
-    void (*attn)(const struct kern_attn_job *job, size_t t0, size_t t1);
+    const struct kern_heads *heads[KERN_N_TYPES]; /* never NULL */
+
     void (*attn_row)(const struct kern_attn_row_job *job);
 
     /* out[d] = (x[d] - mean) / sqrt(var + eps) * gamma[d] + beta[d], population variance. */

@@ -24,6 +24,34 @@ void kern_prep_f32(void *prepared, const float *x, size_t x_stride, size_t m, si
 void kern_conv3_rows(float *out, const float *x, size_t t_in, size_t channels, size_t stride,
                      size_t t0, size_t t1);
 
+/* f32 heads: one layout at every level, packed by generic/attn.c: q [T][D], scaled; v [T][D];
+ * then k in panels of 16 keys, [panel][D][16], padded with zeros. This is how the run functions
+ * see it. */
+struct kern_head_f32 {
+    const float *q, *v, *panels;
+    size_t t, d;
+    float *out;
+    size_t out_stride;
+};
+
+static inline struct kern_head_f32 kern_head_f32_of(const void *packed, size_t t, size_t d,
+                                                    float *out, size_t out_stride)
+{
+    const float *q = packed;
+    return (struct kern_head_f32){q, q + t * d, q + 2 * t * d, t, d, out, out_stride};
+}
+
+size_t kern_heads_packed_bytes_f32(size_t t, size_t d);
+void kern_heads_pack_f32(void *packed, const float *q, const float *k, const float *v,
+                         size_t stride, size_t t, size_t d, float scale, size_t t0, size_t t1);
+size_t kern_heads_scratch_bytes_f32(size_t t, size_t d);
+
+/* bf16 heads of AMX. */
+size_t kern_heads_packed_bytes_amx(size_t t, size_t d);
+void kern_heads_pack_amx(void *packed, const float *q, const float *k, const float *v,
+                         size_t stride, size_t t, size_t d, float scale, size_t t0, size_t t1);
+size_t kern_heads_scratch_bytes_amx(size_t t, size_t d);
+
 #define KERN_DECLARE_LEVEL(level)                                                                 \
     void kern_prep_bf16_##level(void *prepared, const float *x, size_t x_stride, size_t m,        \
                                 size_t k, size_t m0, size_t m1);                                  \
@@ -35,8 +63,8 @@ void kern_conv3_rows(float *out, const float *x, size_t t_in, size_t channels, s
                                 size_t n1);                                                       \
     void kern_gemm_int8_##level(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, \
                                 size_t n1);                                                       \
-    size_t kern_attn_scratch_bytes_##level(size_t n_keys, size_t d);                              \
-    void kern_attn_##level(const struct kern_attn_job *job, size_t t0, size_t t1);                \
+    void kern_heads_run_##level(const void *packed, size_t t, size_t d, float *out,               \
+                                size_t out_stride, size_t t0, size_t t1, void *scratch);          \
     void kern_attn_row_##level(const struct kern_attn_row_job *job);                              \
     void kern_layer_norm_##level(float *out, const float *x, const float *gamma,                  \
                                  const float *beta, size_t d, float eps);                         \

@@ -30,19 +30,29 @@
 
 /* Attention, row statistics and elementwise kernels of one level. */
 #define ROW_KERNELS(level)                                                                     \
-    .attn_scratch_bytes = kern_attn_scratch_bytes_##level, .attn = kern_attn_##level,          \
+                                                                                               \
     .attn_row = kern_attn_row_##level, .layer_norm = kern_layer_norm_##level,                  \
     .gelu = kern_gelu_##level, .add = kern_add_##level, .softmax = kern_softmax_##level,       \
     .log_sum_exp = kern_log_sum_exp_##level, .max = kern_max_##level, .dot = kern_dot_##level, \
     .conv3_rows = kern_conv3_rows, .power_spectrum = kern_power_spectrum_##level
 
+#define HEADS(storage, level)                                                                   \
+    {                                                                                           \
+        .tile_t = 32, .packed_bytes = kern_heads_packed_bytes_##storage,                        \
+        .pack = kern_heads_pack_##storage, .scratch_bytes = kern_heads_scratch_bytes_##storage, \
+        .run = kern_heads_run_##level,                                                          \
+    }
+
 static const struct kern_gemm f32_generic = GEMM_F32(generic);
 static const struct kern_gemm bf16_generic = GEMM_BF16(generic, generic);
 static const struct kern_gemm int8_generic = GEMM_INT8(generic, generic);
 
+static const struct kern_heads heads_generic = HEADS(f32, generic);
+
 static const struct kern_ops generic = {
     .level = KERN_GENERIC,
     .gemm = {[KERN_F32] = &f32_generic, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    .heads = {&heads_generic, &heads_generic, &heads_generic},
     ROW_KERNELS(generic),
 };
 
@@ -54,9 +64,14 @@ static const struct kern_gemm int8_avx512vnni = GEMM_INT8(avx512vnni, avx512vnni
 static const struct kern_gemm bf16_amx = GEMM_BF16(avx512vnni, amx);
 static const struct kern_gemm int8_amx = GEMM_INT8(avx512vnni, amx);
 
+static const struct kern_heads heads_avx2 = HEADS(f32, avx2);
+static const struct kern_heads heads_avx512vnni = HEADS(f32, avx512vnni);
+static const struct kern_heads heads_amx = HEADS(amx, amx);
+
 static const struct kern_ops avx2 = {
     .level = KERN_AVX2,
     .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
     ROW_KERNELS(avx2),
 };
 
@@ -65,12 +80,14 @@ static const struct kern_ops avx512vnni = {
     .gemm = {[KERN_F32] = &f32_avx512vnni,
              [KERN_BF16] = &bf16_avx512vnni,
              [KERN_INT8] = &int8_avx512vnni},
+    .heads = {&heads_avx512vnni, &heads_avx512vnni, &heads_avx512vnni},
     ROW_KERNELS(avx512vnni),
 };
 
 static const struct kern_ops amx = {
     .level = KERN_AMX,
     .gemm = {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_amx, [KERN_INT8] = &int8_amx},
+    .heads = {&heads_avx512vnni, &heads_amx, &heads_amx},
     ROW_KERNELS(avx512vnni),
 };
 #endif

@@ -185,3 +185,38 @@ void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool,
     au_pool_run(few ? NULL : pool, (m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, &p);
     au_pool_run(pool, p.n_row_blocks * n_output_blocks, product_task, &p);
 }
+
+/* ---- One thread ------------------------------------------------------------------------------ */
+
+void tensor_linear_prepare(const struct tensor_linear *linear, const float *x, size_t x_stride,
+                           size_t m, void *prepared)
+{
+    linear->gemm->prepare(prepared, x, x_stride, m, linear->k, 0, m);
+}
+
+void tensor_linear_prepare_normed(const struct tensor_linear *linear, const struct kern_ops *ops,
+                                  const float *gamma, const float *beta, float eps, const float *x,
+                                  size_t x_stride, size_t m, float *row, void *prepared)
+{
+    for (size_t i = 0; i < m; i++) {
+        ops->layer_norm(row, x + i * x_stride, gamma, beta, linear->k, eps);
+        /* With a stride of 0 every row of the input is `row`. */
+        linear->gemm->prepare(prepared, row, 0, m, linear->k, i, i + 1);
+    }
+}
+
+void tensor_linear_apply(const struct tensor_linear *linear, const void *prepared, size_t m,
+                         float *out, size_t out_stride, const float *residual, enum kern_act act)
+{
+    const struct kern_gemm_job job = {.x = prepared,
+                                      .w = linear->packed,
+                                      .bias = linear->bias,
+                                      .residual = residual,
+                                      .out = out,
+                                      .m = m,
+                                      .n = linear->n,
+                                      .k = linear->k,
+                                      .out_stride = out_stride,
+                                      .act = act};
+    linear->gemm->run(&job, 0, m, 0, linear->n);
+}

@@ -43,4 +43,17 @@ void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool,
                        size_t x_stride, size_t m, float *out, size_t out_stride,
                        const float *residual, enum kern_act act, void *scratch);
 
+/* ---- The same in one thread, for callers that carry a block of rows through several products - */
+
+/* Prepare m rows of x; `prepared` holds tensor_linear_scratch_bytes(linear, m). */
+void tensor_linear_prepare(const struct tensor_linear *linear, const float *x, size_t x_stride,
+                           size_t m, void *prepared);
+/* Prepare layer_norm(x): a normed row goes through `row` [K] and never leaves the nearest cache. */
+void tensor_linear_prepare_normed(const struct tensor_linear *linear, const struct kern_ops *ops,
+                                  const float *gamma, const float *beta, float eps, const float *x,
+                                  size_t x_stride, size_t m, float *row, void *prepared);
+/* out[m,N] from m prepared rows; the bits are those of tensor_linear_run. */
+void tensor_linear_apply(const struct tensor_linear *linear, const void *prepared, size_t m,
+                         float *out, size_t out_stride, const float *residual, enum kern_act act);
+
 #endif

@@ -11,12 +11,13 @@ static const size_t sizes_d[] = {8, 16, 24, 64, 80, 128};
 
 struct fixture {
     size_t t, d, stride;
-    struct guarded g[5];
+    struct guarded g[6];
     float *q, *k, *v, *out;
-    struct kern_attn_job job;
+    float scale;
+    void *packed, *scratch;
 };
 
-static void fixture_create(struct fixture *f, const struct kern_ops *ops, size_t t, size_t d)
+static void fixture_create(struct fixture *f, const struct kern_heads *heads, size_t t, size_t d)
 {
     *f = (struct fixture){.t = t, .d = d, .stride = d + 5};
     const size_t bytes = ((t - 1) * f->stride + d) * sizeof(float);
@@ -30,17 +31,9 @@ static void fixture_create(struct fixture *f, const struct kern_ops *ops, size_t
     memset(f->out, 0, bytes);
     for (size_t i = 0; i < bytes / sizeof(float); i++)
         f->q[i] *= 8.0f; /* scores far apart, so that the running maximum matters */
-    f->job = (struct kern_attn_job){.q = f->q,
-                                    .k = f->k,
-                                    .v = f->v,
-                                    .out = f->out,
-                                    .q_stride = f->stride,
-                                    .kv_stride = f->stride,
-                                    .out_stride = f->stride,
-                                    .n_keys = t,
-                                    .d = d,
-                                    .scale = 0.7f};
-    f->job.scratch = guarded_create(&f->g[4], ops->attn_scratch_bytes(t, d), 0);
+    f->scale = 0.7f;
+    f->packed = guarded_create(&f->g[4], heads->packed_bytes(t, d), 0);
+    f->scratch = guarded_create(&f->g[5], heads->scratch_bytes(t, d), 0);
 }
 
 static void fixture_destroy(struct fixture *f)
@@ -58,7 +51,7 @@ static void reference(const struct fixture *f, size_t row, const int32_t *cells,
         score[i] = 0.0;
         for (size_t c = 0; c < f->d; c++)
             score[i] += (double)f->q[row * f->stride + c] * (double)key[c];
-        score[i] *= (double)f->job.scale;
+        score[i] *= (double)f->scale;
         largest = fmax(largest, score[i]);
     }
     for (size_t c = 0; c < f->d; c++)
@@ -72,33 +65,41 @@ static void reference(const struct fixture *f, size_t row, const int32_t *cells,
     }
 }
 
-/* |values| <= 1, so an error e in a score moves the output by at most 2 e. */
-static double bound(const struct fixture *f)
+/* |values| <= 1, so an error e in a score moves the output by at most 2 e. In bf16 q and k are
+ * off by 2^-9 of themselves each and the largest score is 8 * 0.7 * D / 3 or so; weights and
+ * values add 2^-8. Errors of many terms do not all point one way: a quarter of the sum is still
+ * generous.                                                                                      */
+static double bound(const struct fixture *f, enum kern_type type)
 {
-    const double score_error = 8.0 * 0.7 * (double)(f->d + 4) * (double)FLT_EPSILON;
-    return 2.0 * score_error + (double)(f->t + 16) * (double)FLT_EPSILON;
+    const double unit = type == KERN_F32 ? (double)FLT_EPSILON : 0x1p-9;
+    const double n = type == KERN_F32 ? (double)(f->d + 4) : sqrt((double)f->d);
+    const double score_error = 8.0 * 0.7 * n * unit;
+    return 2.0 * score_error + (type == KERN_F32 ? (double)(f->t + 16) : 2.0) * unit;
 }
 
-static void every_size(void (*check)(const struct kern_ops *, size_t, size_t))
+static void every_size(void (*check)(const struct kern_ops *, enum kern_type, size_t, size_t))
 {
     const struct kern_ops *level[KERN_N_LEVELS];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++)
-        for (size_t i = 0; i < COUNT(sizes_t); i++)
-            for (size_t j = 0; j < COUNT(sizes_d); j++)
-                check(level[l], sizes_t[i], sizes_d[j]);
+        for (int type = 0; type < KERN_N_TYPES; type++)
+            for (size_t i = 0; i < COUNT(sizes_t); i++)
+                for (size_t j = 0; j < COUNT(sizes_d); j++)
+                    check(level[l], (enum kern_type)type, sizes_t[i], sizes_d[j]);
 }
 
-static void check_full(const struct kern_ops *ops, size_t t, size_t d)
+static void check_full(const struct kern_ops *ops, enum kern_type type, size_t t, size_t d)
 {
+    const struct kern_heads *heads = ops->heads[type];
     struct fixture f;
     double wanted[128];
-    fixture_create(&f, ops, t, d);
-    ops->attn(&f.job, 0, t);
+    fixture_create(&f, heads, t, d);
+    heads->pack(f.packed, f.q, f.k, f.v, f.stride, t, d, f.scale, 0, t);
+    heads->run(f.packed, t, d, f.out, f.stride, 0, t, f.scratch);
     for (size_t row = 0; row < t; row++) {
         reference(&f, row, NULL, wanted);
         for (size_t c = 0; c < d; c++)
-            assert_near((double)f.out[row * f.stride + c], wanted[c], bound(&f));
+            assert_near((double)f.out[row * f.stride + c], wanted[c], bound(&f, type));
     }
     fixture_destroy(&f);
 }
@@ -109,14 +110,24 @@ static void attention_matches_double_reference(void **state)
     every_size(check_full);
 }
 
-static void check_split(const struct kern_ops *ops, size_t t, size_t d)
+/* Packed in pieces and run over any rows, in any order. */
+static void check_split(const struct kern_ops *ops, enum kern_type type, size_t t, size_t d)
 {
+    const struct kern_heads *heads = ops->heads[type];
     struct fixture whole, split;
-    fixture_create(&whole, ops, t, d);
-    fixture_create(&split, ops, t, d);
-    ops->attn(&whole.job, 0, t);
+    fixture_create(&whole, heads, t, d);
+    fixture_create(&split, heads, t, d);
+    heads->pack(whole.packed, whole.q, whole.k, whole.v, whole.stride, t, d, 0.7f, 0, t);
+    for (size_t end = t; end > 0;) {
+        const size_t begin = (end - 1) / heads->tile_t * heads->tile_t, from = begin * split.stride;
+        heads->pack(split.packed, split.q + from, split.k + from, split.v + from, split.stride, t,
+                    d, 0.7f, begin, end);
+        end = begin;
+    }
+    heads->run(whole.packed, t, d, whole.out, whole.stride, 0, t, whole.scratch);
     for (size_t t0 = 0; t0 < t; t0 += 5)
-        ops->attn(&split.job, t0, t0 + 5 < t ? t0 + 5 : t);
+        heads->run(split.packed, t, d, split.out, split.stride, t0, t0 + 5 < t ? t0 + 5 : t,
+                   split.scratch);
     for (size_t row = 0; row < t; row++)
         assert_same_bits(whole.out + row * whole.stride, split.out + row * split.stride, d);
     fixture_destroy(&whole);
@@ -129,13 +140,15 @@ static void splits_do_not_change_bits(void **state)
     every_size(check_split);
 }
 
-static void check_row(const struct kern_ops *ops, size_t t, size_t d)
+static void check_row(const struct kern_ops *ops, enum kern_type type, size_t t, size_t d)
 {
+    if (type != KERN_F32)
+        return;
     struct fixture f;
     struct guarded g;
     double wanted[128];
     int32_t cells[256];
-    fixture_create(&f, ops, t, d);
+    fixture_create(&f, ops->heads[type], t, d);
     float *scores = guarded_create(&g, t * sizeof(float), 4);
     for (size_t i = 0; i < t; i++)
         cells[i] = (int32_t)(t - 1 - i);
@@ -149,7 +162,7 @@ static void check_row(const struct kern_ops *ops, size_t t, size_t d)
                                         .kv_stride = f.stride,
                                         .n_keys = t,
                                         .d = d,
-                                        .scale = f.job.scale};
+                                        .scale = f.scale};
         ops->attn_row(&job);
         reference(&f, 0, job.cells, wanted);
         double sum = 0.0;
@@ -157,7 +170,7 @@ static void check_row(const struct kern_ops *ops, size_t t, size_t d)
             sum += (double)scores[i];
         assert_near(sum, 1.0, (double)(t + 8) * (double)FLT_EPSILON);
         for (size_t c = 0; c < d; c++)
-            assert_near((double)f.out[c], wanted[c], bound(&f));
+            assert_near((double)f.out[c], wanted[c], bound(&f, type));
     }
     guarded_destroy(&g);
     fixture_destroy(&f);

@@ -2,26 +2,50 @@
  * norm, then the cross-attention keys and values of every decoder layer, which is all the decoder
  * ever reads of the audio.
  *
- * Windows are worked through one after the other: 1500 rows already fill the kernels, and one
- * window's activations (9 MB at width 384) stay in cache where a batch's would not. So a window's
- * bits cannot depend on its neighbours, and the workspace does not grow with the batch.
+ * What limits it is memory, not arithmetic: f32 activations of a layer are four times the int8
+ * weights, and both are larger than the second-level cache. So a worker takes a block of rows and
+ * carries it through everything that is row by row (output projection, perceptron, the next
+ * layer's queries, keys and values) before it lets go of it; only attention, where rows meet, ends
+ * such a passage. A layer is thus two parallel regions: heads, then rows. The block's size is
+ * chosen so that its widest intermediate stays in the cache beside the weights that stream past.
+ *
+ * Windows are worked through one after the other: 1500 rows already fill the kernels. So a
+ * window's bits cannot depend on its neighbours, and the workspace does not grow with the batch.
  *
  * Thread: one call at a time per workspace and pool. Allocates: never; buffers come from the
  * workspace, and planning runs the same functions with an empty one.                             */
 #include <math.h>
+#include <string.h>
 
 #include "model/whisper/parts.h"
 
-#define CONV_ROWS  128 /* im2col rows per task */
-#define QUERY_ROWS 128 /* attention queries per task: keys and values are read once for them */
+#define QUERY_ROWS 256         /* attention queries per task: a head's keys and values stay in L2 */
+#define ROW_BYTES  (800 << 10) /* of a block's widest f32 intermediate */
+#define ROW_ALIGN  32          /* rows per block are a multiple: whole squares of tiles */
+#define MOST_ROWS  256
+
+/* What a worker has to itself while it carries a block of rows. */
+struct worker_buffers {
+    float *wide;          /* [block_rows, widest] or the convolution's frames */
+    float *row;           /* one normed row, or three of the end of a convolution's input */
+    void *prepared;       /* a product's input */
+    void *prepared_inner; /* the perceptron's inside, quantised */
+    void *head_scratch;
+};
 
 struct encoding {
     const struct whisper_model *model;
     struct au_pool *pool;
     struct tensor_workspace *ws;
     int n_threads;
-    size_t n, d; /* rows (audio context) and width */
-    float *x;    /* [n, d] residual stream */
+    size_t n, d;       /* rows (audio context) and width */
+    size_t block_rows; /* rows a worker carries at a time */
+    size_t head_width, head_bytes;
+    const float *mel;     /* [2n, n_mels] */
+    float *x;             /* [n, d] residual stream */
+    float *mixed;         /* [n, d] the heads' outputs */
+    unsigned char *heads; /* [n_heads][head_bytes] queries, keys and values of the layer */
+    struct worker_buffers *workers; /* [n_threads] */
     const struct whisper_trace *trace;
 };
 
@@ -31,172 +55,245 @@ static void trace_rows(const struct encoding *e, const char *name, int layer, co
         e->trace->stage(e->trace->context, name, layer, x, e->n, e->d);
 }
 
-/* ---- Convolutions ---------------------------------------------------------------------------- */
+/* ---- Buffers --------------------------------------------------------------------------------- */
 
-struct im2col_call {
-    const struct kern_ops *ops;
-    const float *x;
-    float *out;
-    size_t rows_in, rows_out, channels, stride;
-};
-
-static void im2col_task(void *context, size_t task, int worker)
+static size_t widest_row(const struct encoding *e)
 {
-    const struct im2col_call *call = context;
-    size_t first = task * CONV_ROWS;
-    size_t end = first + CONV_ROWS < call->rows_out ? first + CONV_ROWS : call->rows_out;
-    (void)worker;
-
-    call->ops->conv3_rows(call->out, call->x, call->rows_in, call->channels, call->stride, first,
-                          end);
+    size_t hidden = whisper_hidden_width(e->model->encoder, e->model->dims.n_audio_layer);
+    return whisper_larger(3 * e->d, hidden);
 }
 
-static void im2col(const struct encoding *e, const float *x, size_t rows_in, size_t channels,
-                   size_t stride, float *out)
+/* Rows of a block: as many as the cache takes, but enough blocks for every worker. */
+static size_t choose_block_rows(const struct encoding *e)
 {
-    struct im2col_call call = {e->model->ops, x, out, rows_in, rows_in / stride, channels, stride};
-    au_pool_run(e->pool, (call.rows_out + CONV_ROWS - 1) / CONV_ROWS, im2col_task, &call);
+    size_t fit = ROW_BYTES / (widest_row(e) * sizeof(float));
+    size_t share = (e->n + (size_t)e->n_threads - 1) / (size_t)e->n_threads;
+    size_t rows = fit < share ? fit : share;
+    rows = rows / ROW_ALIGN * ROW_ALIGN;
+    if (rows > MOST_ROWS)
+        rows = MOST_ROWS;
+    return rows > ROW_ALIGN ? rows : ROW_ALIGN;
 }
 
-/* mel [2n, n_mels] to x [n, d]; mel is not read while planning. */
-static void convolve(const struct encoding *e, const float *mel)
+/* Frames of the first convolution that rows [0, rows) of the second one read. */
+static size_t frames_of(size_t rows)
+{
+    return 2 * rows + 1;
+}
+
+static void take_worker_buffers(const struct encoding *e, struct worker_buffers *w)
 {
     const struct whisper_model *model = e->model;
-    size_t frames = 2 * e->n, channels = (size_t)model->dims.n_mels, d = e->d;
-    size_t mark = tensor_mark(e->ws);
-
-    size_t columns_1 = frames * 3 * channels, columns_2 = e->n * 3 * d;
-    float *columns = tensor_take(e->ws, columns_1 > columns_2 ? columns_1 : columns_2,
-                                 sizeof(float));
-    float *hidden = tensor_take(e->ws, frames * d, sizeof(float));
-    size_t scratch_1 = tensor_linear_scratch_bytes(&model->conv1, frames);
-    size_t scratch_2 = tensor_linear_scratch_bytes(&model->conv2, e->n);
-    void *scratch = tensor_take(e->ws, scratch_1 > scratch_2 ? scratch_1 : scratch_2, 1);
-
-    if (mel) {
-        im2col(e, mel, frames, channels, 1, columns);
-        tensor_linear_run(&model->conv1, e->pool, columns, 3 * channels, frames, hidden, d, NULL,
-                          KERN_ACT_GELU, scratch);
-        im2col(e, hidden, frames, d, 2, columns);
-        tensor_linear_run(&model->conv2, e->pool, columns, 3 * d, e->n, e->x, d,
-                          model->audio_positions, KERN_ACT_GELU, scratch);
-        trace_rows(e, "conv", 0, e->x);
-    }
-    tensor_release(e->ws, mark);
-}
-
-/* ---- Blocks ---------------------------------------------------------------------------------- */
-
-struct block_buffers {
-    float *normed; /* [n, d] normed rows, then the heads' outputs */
-    float *wide;   /* [n, max(3d, F)] queries, keys and values, then the perceptron's inside */
-    void *scratch; /* products */
-    unsigned char *head_scratch; /* [n_threads][head_bytes] */
-    size_t head_bytes;
-};
-
-static struct block_buffers take_block_buffers(const struct encoding *e)
-{
-    const struct whisper_model *model = e->model;
-    size_t head_width = e->d / (size_t)model->dims.n_audio_head;
-    size_t hidden = whisper_hidden_width(model->encoder, model->dims.n_audio_layer);
-    size_t scratch = 0;
+    size_t rows = e->block_rows, widest = widest_row(e);
+    size_t prepared = whisper_larger(tensor_linear_scratch_bytes(&model->conv1, frames_of(rows)),
+                                     tensor_linear_scratch_bytes(&model->conv2, rows));
+    size_t inner = 0;
 
     for (int i = 0; i < model->dims.n_audio_layer; i++) {
-        scratch = whisper_larger(scratch,
-                                 tensor_linear_scratch_bytes(&model->encoder[i].qkv, e->n));
-        scratch = whisper_larger(scratch,
-                                 tensor_linear_scratch_bytes(&model->encoder[i].attn_out, e->n));
-        scratch = whisper_larger(scratch,
-                                 tensor_linear_scratch_bytes(&model->encoder[i].mlp_in, e->n));
-        scratch = whisper_larger(scratch,
-                                 tensor_linear_scratch_bytes(&model->encoder[i].mlp_out, e->n));
+        const struct whisper_block *block = &model->encoder[i];
+        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->qkv, rows));
+        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->attn_out, rows));
+        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->mlp_in, rows));
+        inner = whisper_larger(inner, tensor_linear_scratch_bytes(&block->mlp_out, rows));
     }
     for (int i = 0; i < model->dims.n_text_layer; i++)
-        scratch = whisper_larger(scratch,
-                                 tensor_linear_scratch_bytes(&model->decoder[i].cross_kv, e->n));
-
-    struct block_buffers b;
-    b.head_bytes = au_round_up(model->ops->attn_scratch_bytes(e->n, head_width), AU_ALIGN);
-    b.normed = tensor_take(e->ws, e->n * e->d, sizeof(float));
-    b.wide = tensor_take(e->ws, e->n * whisper_larger(3 * e->d, hidden), sizeof(float));
-    b.scratch = tensor_take(e->ws, scratch, 1);
-    b.head_scratch = tensor_take(e->ws, (size_t)e->n_threads, b.head_bytes);
-    return b;
+        prepared = whisper_larger(prepared,
+                                  tensor_linear_scratch_bytes(&model->decoder[i].cross_kv, rows));
+    w->wide = tensor_take(e->ws, whisper_larger(rows * widest, frames_of(rows) * e->d),
+                          sizeof(float));
+    w->row = tensor_take(e->ws, 3 * whisper_larger(e->d, (size_t)model->dims.n_mels),
+                         sizeof(float));
+    w->prepared = tensor_take(e->ws, prepared, 1);
+    w->prepared_inner = tensor_take(e->ws, inner, 1);
+    w->head_scratch = tensor_take(
+        e->ws, model->ops->heads[model->type]->scratch_bytes(e->n, e->head_width), 1);
 }
 
-struct attention_call {
-    const struct encoding *e;
-    const struct block_buffers *b;
-    size_t blocks; /* of query rows */
-};
-
-static void attention_task(void *context, size_t task, int worker)
-{
-    const struct attention_call *call = context;
-    const struct encoding *e = call->e;
-    size_t head_width = e->d / (size_t)e->model->dims.n_audio_head;
-    size_t column = task / call->blocks * head_width;
-    size_t first = task % call->blocks * QUERY_ROWS;
-    size_t end = first + QUERY_ROWS < e->n ? first + QUERY_ROWS : e->n;
-    struct kern_attn_job job = {
-        .q = call->b->wide + column,
-        .k = call->b->wide + e->d + column,
-        .v = call->b->wide + 2 * e->d + column,
-        .out = call->b->normed + column,
-        .q_stride = 3 * e->d,
-        .kv_stride = 3 * e->d,
-        .out_stride = e->d,
-        .n_keys = e->n,
-        .d = head_width,
-        .scale = 1.0F / sqrtf((float)head_width),
-        .scratch = call->b->head_scratch + (size_t)worker * call->b->head_bytes,
-    };
-    e->model->ops->attn(&job, first, end);
-}
-
-static void run_block(const struct encoding *e, const struct whisper_block *block,
-                      const struct block_buffers *b)
+/* Fill in the sizes and take every buffer; the same calls plan and run. */
+static void take_buffers(struct encoding *e)
 {
     const struct whisper_model *model = e->model;
-    size_t n = e->n, d = e->d;
+    size_t n_heads = (size_t)model->dims.n_audio_head;
 
-    whisper_norm_rows(model, e->pool, &block->attn_ln, e->x, n, b->normed);
-    tensor_linear_run(&block->qkv, e->pool, b->normed, d, n, b->wide, 3 * d, NULL, KERN_ACT_NONE,
-                      b->scratch);
+    e->n = (size_t)model->dims.n_audio_ctx;
+    e->d = (size_t)model->dims.n_audio_state;
+    e->block_rows = choose_block_rows(e);
+    e->head_width = e->d / n_heads;
+    e->head_bytes = au_round_up(model->ops->heads[model->type]->packed_bytes(e->n, e->head_width),
+                                AU_ALIGN);
+    e->x = tensor_take(e->ws, e->n * e->d, sizeof(float));
+    e->mixed = tensor_take(e->ws, e->n * e->d, sizeof(float));
+    e->heads = tensor_take(e->ws, n_heads, e->head_bytes);
+    e->workers = tensor_take(e->ws, (size_t)e->n_threads, sizeof *e->workers);
+    for (int i = 0; i < e->n_threads; i++) {
+        struct worker_buffers w;
+        take_worker_buffers(e, &w);
+        if (e->workers)
+            e->workers[i] = w;
+    }
+}
 
-    struct attention_call call = {e, b, (n + QUERY_ROWS - 1) / QUERY_ROWS};
-    au_pool_run(e->pool, call.blocks * (size_t)model->dims.n_audio_head, attention_task, &call);
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
-    tensor_linear_run(&block->attn_out, e->pool, b->normed, d, n, e->x, d, e->x, KERN_ACT_NONE,
-                      b->scratch);
-    whisper_mlp_rows(model, e->pool, block, n, e->x, b->normed, b->wide, b->scratch);
+/* A passage over rows: `task` works on the block [first, end). */
+struct passage {
+    const struct encoding *e;
+    int layer;
+    void (*rows)(const struct passage *p, struct worker_buffers *w, size_t first, size_t end);
+    struct whisper_window *window;
+    float *out;
+};
+
+static void passage_task(void *context, size_t task, int worker)
+{
+    const struct passage *p = context;
+    size_t first = task * p->e->block_rows;
+    size_t end = first + p->e->block_rows < p->e->n ? first + p->e->block_rows : p->e->n;
+    p->rows(p, &p->e->workers[worker], first, end);
+}
+
+static void run_passage(const struct passage *p)
+{
+    size_t tasks = (p->e->n + p->e->block_rows - 1) / p->e->block_rows;
+    au_pool_run(p->e->pool, tasks, passage_task, (void *)(uintptr_t)p);
+}
+
+/* Queries, keys and values of the block's rows, laid out for the heads. */
+static void project_heads(const struct encoding *e, int layer, struct worker_buffers *w,
+                          size_t first, size_t end)
+{
+    const struct whisper_model *model = e->model;
+    const struct whisper_block *block = &model->encoder[layer];
+    const struct kern_heads *heads = model->ops->heads[model->type];
+    size_t m = end - first, d = e->d;
+    float scale = 1.0F / sqrtf((float)e->head_width);
+
+    tensor_linear_prepare_normed(&block->qkv, model->ops, block->attn_ln.gamma, block->attn_ln.beta,
+                                 WHISPER_LN_EPS, e->x + first * d, d, m, w->row, w->prepared);
+    tensor_linear_apply(&block->qkv, w->prepared, m, w->wide, 3 * d, NULL, KERN_ACT_NONE);
+    for (size_t head = 0; head < (size_t)model->dims.n_audio_head; head++) {
+        const float *q = w->wide + head * e->head_width;
+        heads->pack(e->heads + head * e->head_bytes, q, q + d, q + 2 * d, 3 * d, e->n,
+                    e->head_width, scale, first, end);
+    }
+}
+
+/* What follows a layer's attention, and what precedes the next one's. */
+static void layer_rows(const struct passage *p, struct worker_buffers *w, size_t first, size_t end)
+{
+    const struct encoding *e = p->e;
+    const struct whisper_model *model = e->model;
+    const struct whisper_block *block = &model->encoder[p->layer];
+    size_t m = end - first, d = e->d, inner = block->mlp_in.n;
+    float *x = e->x + first * d;
+
+    tensor_linear_prepare(&block->attn_out, e->mixed + first * d, d, m, w->prepared);
+    tensor_linear_apply(&block->attn_out, w->prepared, m, x, d, x, KERN_ACT_NONE);
+    tensor_linear_prepare_normed(&block->mlp_in, model->ops, block->mlp_ln.gamma,
+                                 block->mlp_ln.beta, WHISPER_LN_EPS, x, d, m, w->row, w->prepared);
+    tensor_linear_apply(&block->mlp_in, w->prepared, m, w->wide, inner, NULL, KERN_ACT_GELU);
+    tensor_linear_prepare(&block->mlp_out, w->wide, inner, m, w->prepared_inner);
+    tensor_linear_apply(&block->mlp_out, w->prepared_inner, m, x, d, x, KERN_ACT_NONE);
+    if (p->layer + 1 < model->dims.n_audio_layer)
+        project_heads(e, p->layer + 1, w, first, end);
+}
+
+/* Rows at - 1 to at + 1 of x [rows, channels] beside each other, zeros beyond its ends: the
+ * input of a convolution of width 3. Time-major rows are neighbours already, so this is a
+ * pointer into x, except at the ends, which are put together in `row`.                           */
+static const float *three_rows(const float *x, size_t rows, size_t channels, size_t at, float *row)
+{
+    if (at > 0 && at + 1 < rows)
+        return x + (at - 1) * channels;
+    size_t first = at > 0 ? at - 1 : 0, end = at + 2 < rows ? at + 2 : rows;
+    memset(row, 0, 3 * channels * sizeof *row);
+    memcpy(row + (first + 1 - at) * channels, x + first * channels,
+           (end - first) * channels * sizeof *row);
+    return row;
+}
+
+/* Both convolutions, of stride 1 and 2, for the block's rows. Neighbouring blocks compute the frame
+ * between them twice.                                                                            */
+static void convolution_rows(const struct passage *p, struct worker_buffers *w, size_t first,
+                             size_t end)
+{
+    const struct encoding *e = p->e;
+    const struct tensor_linear *conv1 = &e->model->conv1, *conv2 = &e->model->conv2;
+    size_t channels = (size_t)e->model->dims.n_mels, d = e->d, m = end - first;
+    size_t first_frame = first > 0 ? 2 * first - 1 : 0, frames = 2 * end - first_frame;
+
+    for (size_t i = 0; i < frames; i++) {
+        const float *from = three_rows(e->mel, 2 * e->n, channels, first_frame + i, w->row);
+        conv1->gemm->prepare(w->prepared, from, 0, frames, conv1->k, i, i + 1);
+    }
+    tensor_linear_apply(conv1, w->prepared, frames, w->wide, d, NULL, KERN_ACT_GELU);
+    for (size_t i = 0; i < m; i++) {
+        const float *from = three_rows(w->wide, frames, d, 2 * (first + i) - first_frame, w->row);
+        conv2->gemm->prepare(w->prepared, from, 0, m, conv2->k, i, i + 1);
+    }
+    tensor_linear_apply(conv2, w->prepared, m, e->x + first * d, d,
+                        e->model->audio_positions + first * d, KERN_ACT_GELU);
+    project_heads(e, 0, w, first, end);
+}
+
+/* The final norm and the keys and values that every decoder layer will attend to. */
+static void final_rows(const struct passage *p, struct worker_buffers *w, size_t first, size_t end)
+{
+    const struct encoding *e = p->e;
+    const struct whisper_model *model = e->model;
+    size_t m = end - first, d = e->d;
+    float *x = (p->out ? p->out : e->x) + first * d;
+
+    for (size_t i = 0; i < m; i++)
+        model->ops->layer_norm(x + i * d, e->x + (first + i) * d, model->encoder_ln.gamma,
+                               model->encoder_ln.beta, d, WHISPER_LN_EPS);
+    for (int i = 0; i < model->dims.n_text_layer; i++) {
+        const struct tensor_linear *cross_kv = &model->decoder[i].cross_kv;
+        float *kv = p->window->kv + (size_t)i * p->window->layer_floats + first * 2 * d;
+        if (i == 0)
+            tensor_linear_prepare(cross_kv, x, d, m, w->prepared);
+        tensor_linear_apply(cross_kv, w->prepared, m, kv, 2 * d, NULL, KERN_ACT_NONE);
+    }
+}
+
+/* ---- Heads ----------------------------------------------------------------------------------- */
+
+static void heads_task(void *context, size_t task, int worker)
+{
+    const struct encoding *e = context;
+    size_t blocks = (e->n + QUERY_ROWS - 1) / QUERY_ROWS;
+    size_t head = task / blocks, first = task % blocks * QUERY_ROWS;
+    size_t end = first + QUERY_ROWS < e->n ? first + QUERY_ROWS : e->n;
+
+    e->model->ops->heads[e->model->type]->run(e->heads + head * e->head_bytes, e->n, e->head_width,
+                                              e->mixed + head * e->head_width, e->d, first, end,
+                                              e->workers[worker].head_scratch);
+}
+
+static void run_heads(struct encoding *e)
+{
+    size_t blocks = (e->n + QUERY_ROWS - 1) / QUERY_ROWS;
+    au_pool_run(e->pool, (size_t)e->model->dims.n_audio_head * blocks, heads_task, e);
 }
 
 /* ---- One window ------------------------------------------------------------------------------ */
 
-static void encode_window(struct encoding *e, const float *mel, struct whisper_window *window,
-                          float *out)
+static void encode_window(struct encoding *e, struct whisper_window *window, float *out)
 {
     const struct whisper_model *model = e->model;
-    size_t mark = tensor_mark(e->ws);
+    struct passage p = {.e = e, .rows = convolution_rows, .window = window, .out = out};
 
-    e->x = tensor_take(e->ws, e->n * e->d, sizeof(float));
-    convolve(e, mel);
-    struct block_buffers b = take_block_buffers(e);
-    if (mel) {
-        for (int i = 0; i < model->dims.n_audio_layer; i++) {
-            run_block(e, &model->encoder[i], &b);
-            trace_rows(e, "block", i, e->x);
-        }
-        float *final = out ? out : e->x;
-        whisper_norm_rows(model, e->pool, &model->encoder_ln, e->x, e->n, final);
-        for (int i = 0; i < model->dims.n_text_layer; i++)
-            tensor_linear_run(&model->decoder[i].cross_kv, e->pool, final, e->d, e->n,
-                              window->kv + (size_t)i * window->layer_floats, 2 * e->d, NULL,
-                              KERN_ACT_NONE, b.scratch);
+    run_passage(&p);
+    trace_rows(e, "conv", 0, e->x);
+    for (int i = 0; i < model->dims.n_audio_layer; i++) {
+        run_heads(e);
+        p.rows = layer_rows;
+        p.layer = i;
+        run_passage(&p);
+        trace_rows(e, "block", i, e->x);
     }
-    tensor_release(e->ws, mark);
+    p.rows = final_rows;
+    run_passage(&p);
 }
 
 void whisper_encode_traced(const struct whisper_model *model, struct au_pool *pool,
@@ -204,17 +301,20 @@ void whisper_encode_traced(const struct whisper_model *model, struct au_pool *po
                            struct whisper_window *const *windows, float *const *out,
                            const struct whisper_trace *trace)
 {
+    size_t mark = tensor_mark(ws);
     struct encoding e = {
         .model = model,
         .pool = pool,
         .ws = ws,
         .n_threads = au_pool_threads(pool),
-        .n = (size_t)model->dims.n_audio_ctx,
-        .d = (size_t)model->dims.n_audio_state,
         .trace = trace,
     };
-    for (size_t i = 0; i < n_windows; i++)
-        encode_window(&e, mels[i], windows[i], out ? out[i] : NULL);
+    take_buffers(&e);
+    for (size_t i = 0; i < n_windows; i++) {
+        e.mel = mels[i];
+        encode_window(&e, windows[i], out ? out[i] : NULL);
+    }
+    tensor_release(ws, mark);
 }
 
 void whisper_encode(const struct whisper_model *model, struct au_pool *pool,
@@ -227,15 +327,10 @@ void whisper_encode(const struct whisper_model *model, struct au_pool *pool,
 size_t whisper_plan_encode(const struct whisper_model *model, int n_threads, size_t n_windows)
 {
     struct tensor_workspace ws;
-    struct encoding e = {
-        .model = model,
-        .ws = &ws,
-        .n_threads = n_threads,
-        .n = (size_t)model->dims.n_audio_ctx,
-        .d = (size_t)model->dims.n_audio_state,
-    };
+    struct encoding e = {.model = model, .ws = &ws, .n_threads = n_threads};
+
     tensor_workspace_plan(&ws);
     if (n_windows > 0)
-        encode_window(&e, NULL, NULL, NULL);
+        take_buffers(&e);
     return ws.peak;
 }

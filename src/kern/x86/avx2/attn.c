@@ -12,28 +12,6 @@
 #define MAX_D     128
 #define P         KERN_PANEL
 
-size_t kern_attn_scratch_bytes_avx2(size_t n_keys, size_t d)
-{
-    size_t elements, bytes;
-    if (__builtin_mul_overflow(kern_panels(n_keys) * KERN_PANEL, d, &elements) ||
-        __builtin_mul_overflow(elements, sizeof(float), &bytes))
-        return 0;
-    return bytes;
-}
-
-/* [panel of 16 keys][d][16]; missing keys are zero. */
-static void pack_keys(float *out, const struct kern_attn_job *job)
-{
-    for (size_t first = 0; first < job->n_keys; first += P) {
-        for (size_t i = 0; i < P; i++) {
-            const float *key = job->k + (first + i) * job->kv_stride;
-            const bool there = first + i < job->n_keys;
-            for (size_t c = 0; c < job->d; c++)
-                out[(first / P * job->d + c) * P + i] = there ? key[c] : 0.0f;
-        }
-    }
-}
-
 /* Rows of one tile and their running softmax. */
 struct tile {
     float p[ROWS][KEY_BLOCK]; /* scores, then weights, of the present key block */
@@ -44,26 +22,25 @@ struct tile {
 
 /* Scores of `rows` query rows with the 16 keys of one panel. */
 __attribute__((always_inline)) static inline void score_panel(struct tile *t,
-                                                              const struct kern_attn_job *job,
+                                                              const struct kern_head_f32 *head,
                                                               const float *q, const float *panel,
                                                               size_t at, const size_t rows)
 {
     __m256 s[ROWS][2];
     for (size_t r = 0; r < rows; r++)
         s[r][0] = s[r][1] = _mm256_setzero_ps();
-    for (size_t c = 0; c < job->d; c++) {
+    for (size_t c = 0; c < head->d; c++) {
         const __m256 low = _mm256_loadu_ps(panel + c * P);
         const __m256 high = _mm256_loadu_ps(panel + c * P + W);
         for (size_t r = 0; r < rows; r++) {
-            const __m256 a = _mm256_set1_ps(q[r * job->q_stride + c]);
+            const __m256 a = _mm256_set1_ps(q[r * head->d + c]);
             s[r][0] = _mm256_fmadd_ps(a, low, s[r][0]);
             s[r][1] = _mm256_fmadd_ps(a, high, s[r][1]);
         }
     }
-    const __m256 scale = _mm256_set1_ps(job->scale);
     for (size_t r = 0; r < rows; r++) {
-        _mm256_storeu_ps(t->p[r] + at, _mm256_mul_ps(s[r][0], scale));
-        _mm256_storeu_ps(t->p[r] + at + W, _mm256_mul_ps(s[r][1], scale));
+        _mm256_storeu_ps(t->p[r] + at, s[r][0]);
+        _mm256_storeu_ps(t->p[r] + at + W, s[r][1]);
     }
 }
 
@@ -89,11 +66,11 @@ static void soften(struct tile *t, size_t r, size_t n)
 
 /* acc = acc * correction + p v for columns [c, c + 16) of the head. */
 __attribute__((always_inline)) static inline void value_block(struct tile *t,
-                                                              const struct kern_attn_job *job,
+                                                              const struct kern_head_f32 *head,
                                                               size_t first, size_t n, size_t c,
                                                               const size_t rows)
 {
-    const bool whole = job->d - c >= P; /* d is a multiple of 8 */
+    const bool whole = head->d - c >= P; /* d is a multiple of 8 */
     __m256 acc[ROWS][2];
     for (size_t r = 0; r < rows; r++) {
         const __m256 correction = _mm256_set1_ps(t->correction[r]);
@@ -101,7 +78,7 @@ __attribute__((always_inline)) static inline void value_block(struct tile *t,
         acc[r][1] = _mm256_mul_ps(_mm256_loadu_ps(t->acc[r] + c + W), correction);
     }
     for (size_t i = 0; i < n; i++) {
-        const float *v = job->v + (first + i) * job->kv_stride + c;
+        const float *v = head->v + (first + i) * head->d + c;
         const __m256 low = _mm256_loadu_ps(v);
         const __m256 high = whole ? _mm256_loadu_ps(v + W) : _mm256_setzero_ps();
         for (size_t r = 0; r < rows; r++) {
@@ -116,42 +93,44 @@ __attribute__((always_inline)) static inline void value_block(struct tile *t,
     }
 }
 
-__attribute__((always_inline)) static inline void attend(const struct kern_attn_job *job,
+__attribute__((always_inline)) static inline void attend(const struct kern_head_f32 *head,
                                                          size_t row, const size_t rows)
 {
     struct tile t;
-    const float *q = job->q + row * job->q_stride;
+    const float *q = head->q + row * head->d;
     for (size_t r = 0; r < rows; r++) {
         t.largest[r] = -INFINITY;
         t.sum[r] = 0.0f;
         for (size_t c = 0; c < MAX_D; c += W)
             _mm256_storeu_ps(t.acc[r] + c, _mm256_setzero_ps());
     }
-    for (size_t first = 0; first < job->n_keys; first += KEY_BLOCK) {
-        const size_t n = job->n_keys - first < KEY_BLOCK ? job->n_keys - first : KEY_BLOCK;
+    for (size_t first = 0; first < head->t; first += KEY_BLOCK) {
+        const size_t n = head->t - first < KEY_BLOCK ? head->t - first : KEY_BLOCK;
         for (size_t i = 0; i < n; i += P)
-            score_panel(&t, job, q, (const float *)job->scratch + (first + i) * job->d, i, rows);
+            score_panel(&t, head, q, head->panels + (first + i) * head->d, i, rows);
         for (size_t r = 0; r < rows; r++)
             soften(&t, r, n);
-        for (size_t c = 0; c < job->d; c += P)
-            value_block(&t, job, first, n, c, rows);
+        for (size_t c = 0; c < head->d; c += P)
+            value_block(&t, head, first, n, c, rows);
     }
     for (size_t r = 0; r < rows; r++) {
         const __m256 inverse = _mm256_set1_ps(1.0f / t.sum[r]);
-        for (size_t c = 0; c < job->d; c += W)
-            _mm256_storeu_ps(job->out + (row + r) * job->out_stride + c,
+        for (size_t c = 0; c < head->d; c += W)
+            _mm256_storeu_ps(head->out + (row + r) * head->out_stride + c,
                              _mm256_mul_ps(_mm256_loadu_ps(t.acc[r] + c), inverse));
     }
 }
 
-void kern_attn_avx2(const struct kern_attn_job *job, size_t t0, size_t t1)
+void kern_heads_run_avx2(const void *packed, size_t t, size_t d, float *out, size_t out_stride,
+                         size_t t0, size_t t1, void *scratch)
 {
-    pack_keys(job->scratch, job);
-    size_t t = t0;
-    for (; t + ROWS <= t1; t += ROWS)
-        attend(job, t, ROWS);
-    for (; t < t1; t++)
-        attend(job, t, 1);
+    (void)scratch;
+    const struct kern_head_f32 head = kern_head_f32_of(packed, t, d, out, out_stride);
+    size_t row = t0;
+    for (; row + ROWS <= t1; row += ROWS)
+        attend(&head, row, ROWS);
+    for (; row < t1; row++)
+        attend(&head, row, 1);
 }
 
 void kern_attn_row_avx2(const struct kern_attn_row_job *job)

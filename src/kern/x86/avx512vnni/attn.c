@@ -14,28 +14,6 @@
 #define KEY_BLOCK 64
 #define MAX_D     128
 
-size_t kern_attn_scratch_bytes_avx512vnni(size_t n_keys, size_t d)
-{
-    size_t elements, bytes;
-    if (__builtin_mul_overflow(kern_panels(n_keys) * KERN_PANEL, d, &elements) ||
-        __builtin_mul_overflow(elements, sizeof(float), &bytes))
-        return 0;
-    return bytes;
-}
-
-/* [panel of 16 keys][d][16]; missing keys are zero. */
-static void pack_keys(float *out, const struct kern_attn_job *job)
-{
-    for (size_t first = 0; first < job->n_keys; first += W) {
-        for (size_t i = 0; i < W; i++) {
-            const float *key = job->k + (first + i) * job->kv_stride;
-            const bool there = first + i < job->n_keys;
-            for (size_t c = 0; c < job->d; c++)
-                out[(first / W * job->d + c) * W + i] = there ? key[c] : 0.0f;
-        }
-    }
-}
-
 /* Rows of one tile and their running softmax. */
 struct tile {
     float p[ROWS][KEY_BLOCK]; /* weights of the present key block */
@@ -46,32 +24,32 @@ struct tile {
 
 /* Scores of `rows` query rows with 64 keys from `first`, then their weights. Unrolled by rows. */
 __attribute__((always_inline)) static inline void score_block(struct tile *t,
-                                                              const struct kern_attn_job *job,
+                                                              const struct kern_head_f32 *head,
                                                               const float *q, size_t first,
                                                               const size_t rows)
 {
-    const float *panels = (const float *)job->scratch + first * job->d;
-    const size_t left = job->n_keys - first;
+    const float *panels = head->panels + first * head->d;
+    const size_t left = head->t - first;
     __m512 s[ROWS][4];
     for (size_t r = 0; r < rows; r++)
         for (size_t p = 0; p < 4; p++)
             s[r][p] = _mm512_setzero_ps();
     const size_t last = kern_panels(left) - 1; /* panels after it are not there */
-    for (size_t c = 0; c < job->d; c++) {
+    for (size_t c = 0; c < head->d; c++) {
         __m512 b[4];
         for (size_t p = 0; p < 4; p++)
-            b[p] = _mm512_loadu_ps(panels + ((p < last ? p : last) * job->d + c) * W);
+            b[p] = _mm512_loadu_ps(panels + ((p < last ? p : last) * head->d + c) * W);
         for (size_t r = 0; r < rows; r++) {
-            const __m512 a = _mm512_set1_ps(q[r * job->q_stride + c]);
+            const __m512 a = _mm512_set1_ps(q[r * head->d + c]);
             for (size_t p = 0; p < 4; p++)
                 s[r][p] = _mm512_fmadd_ps(a, b[p], s[r][p]);
         }
     }
-    const __m512 none = _mm512_set1_ps(-INFINITY), scale = _mm512_set1_ps(job->scale);
+    const __m512 none = _mm512_set1_ps(-INFINITY);
     for (size_t r = 0; r < rows; r++) {
         for (size_t p = 0; p < 4; p++) {
             const __mmask16 there = p * W < left ? mask16(left - p * W) : 0;
-            s[r][p] = _mm512_mask_mul_ps(none, there, s[r][p], scale);
+            s[r][p] = _mm512_mask_mov_ps(none, there, s[r][p]);
         }
         const float largest = fmaxf(
             t->largest[r], _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(s[r][0], s[r][1]),
@@ -92,19 +70,19 @@ __attribute__((always_inline)) static inline void score_block(struct tile *t,
 
 /* acc = acc * correction + p v for columns [c, c + 16 * cols) of the head. */
 __attribute__((always_inline)) static inline void value_block(struct tile *t,
-                                                              const struct kern_attn_job *job,
+                                                              const struct kern_head_f32 *head,
                                                               size_t first, size_t c,
                                                               const size_t rows, const size_t cols)
 {
-    const size_t n = job->n_keys - first < KEY_BLOCK ? job->n_keys - first : KEY_BLOCK;
-    const __mmask16 mask = mask16(job->d - c - (cols - 1) * W); /* of the last register */
+    const size_t n = head->t - first < KEY_BLOCK ? head->t - first : KEY_BLOCK;
+    const __mmask16 mask = mask16(head->d - c - (cols - 1) * W); /* of the last register */
     __m512 acc[ROWS][4];
     for (size_t r = 0; r < rows; r++)
         for (size_t p = 0; p < cols; p++)
             acc[r][p] = _mm512_mul_ps(_mm512_loadu_ps(t->acc[r] + c + p * W),
                                       _mm512_set1_ps(t->correction[r]));
     for (size_t i = 0; i < n; i++) {
-        const float *v = job->v + (first + i) * job->kv_stride + c;
+        const float *v = head->v + (first + i) * head->d + c;
         __m512 b[4];
         for (size_t p = 0; p < cols; p++)
             b[p] = _mm512_maskz_loadu_ps(p + 1 < cols ? (__mmask16)0xffff : mask, v + p * W);
@@ -119,41 +97,43 @@ __attribute__((always_inline)) static inline void value_block(struct tile *t,
             _mm512_storeu_ps(t->acc[r] + c + p * W, acc[r][p]);
 }
 
-__attribute__((always_inline)) static inline void attend(const struct kern_attn_job *job,
+__attribute__((always_inline)) static inline void attend(const struct kern_head_f32 *head,
                                                          size_t row, const size_t rows)
 {
     struct tile t;
-    const float *q = job->q + row * job->q_stride;
+    const float *q = head->q + row * head->d;
     for (size_t r = 0; r < rows; r++) {
         t.largest[r] = -INFINITY;
         t.sum[r] = 0.0f;
         for (size_t c = 0; c < MAX_D; c += W)
             _mm512_storeu_ps(t.acc[r] + c, _mm512_setzero_ps());
     }
-    for (size_t first = 0; first < job->n_keys; first += KEY_BLOCK) {
-        score_block(&t, job, q, first, rows);
+    for (size_t first = 0; first < head->t; first += KEY_BLOCK) {
+        score_block(&t, head, q, first, rows);
         size_t c = 0;
-        for (; c + 3 * W < job->d; c += 4 * W)
-            value_block(&t, job, first, c, rows, 4);
-        for (; c < job->d; c += W)
-            value_block(&t, job, first, c, rows, 1);
+        for (; c + 3 * W < head->d; c += 4 * W)
+            value_block(&t, head, first, c, rows, 4);
+        for (; c < head->d; c += W)
+            value_block(&t, head, first, c, rows, 1);
     }
     for (size_t r = 0; r < rows; r++) {
         const __m512 inverse = _mm512_set1_ps(1.0f / t.sum[r]);
-        for (size_t c = 0; c < job->d; c += W)
-            _mm512_mask_storeu_ps(job->out + (row + r) * job->out_stride + c, mask16(job->d - c),
+        for (size_t c = 0; c < head->d; c += W)
+            _mm512_mask_storeu_ps(head->out + (row + r) * head->out_stride + c, mask16(head->d - c),
                                   _mm512_mul_ps(_mm512_loadu_ps(t.acc[r] + c), inverse));
     }
 }
 
-void kern_attn_avx512vnni(const struct kern_attn_job *job, size_t t0, size_t t1)
+void kern_heads_run_avx512vnni(const void *packed, size_t t, size_t d, float *out,
+                               size_t out_stride, size_t t0, size_t t1, void *scratch)
 {
-    pack_keys(job->scratch, job);
-    size_t t = t0;
-    for (; t + ROWS <= t1; t += ROWS)
-        attend(job, t, ROWS);
-    for (; t < t1; t++)
-        attend(job, t, 1);
+    (void)scratch;
+    const struct kern_head_f32 head = kern_head_f32_of(packed, t, d, out, out_stride);
+    size_t row = t0;
+    for (; row + ROWS <= t1; row += ROWS)
+        attend(&head, row, ROWS);
+    for (; row < t1; row++)
+        attend(&head, row, 1);
 }
 
 void kern_attn_row_avx512vnni(const struct kern_attn_row_job *job)
