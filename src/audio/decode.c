@@ -391,6 +391,7 @@ static enum auricle_error follow_rate(struct audio_reader *reader, float *out, s
     if (reader->resampler) {
         if (audio_resampler_run(reader->resampler, NULL, 0, &used, out, max, n))
             return no_memory(reader, fault);
+        sanitise(out, *n);
         if (*n > 0)
             return AURICLE_OK;
         audio_resampler_destroy(reader->resampler);
@@ -425,6 +426,7 @@ static enum auricle_error make_samples(struct audio_reader *reader, float *out, 
     if (reader->resampler) {
         if (audio_resampler_run(reader->resampler, in, available, &used, out, max, n))
             return no_memory(reader, fault);
+        sanitise(out, *n); /* a resampler overshoots at edges */
     } else {
         *n = used = available < max ? available : max;
         memcpy(out, in, used * sizeof *out);

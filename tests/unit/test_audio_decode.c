@@ -329,6 +329,22 @@ static void tones_keep_length_and_phase(void **state)
     }
 }
 
+static void resampled_samples_stay_in_bounds(void **state)
+{
+    float square[22050];
+    size_t bytes;
+    (void)state;
+    for (int i = 0; i < 22050; i++)
+        square[i] = i / 50 % 2 ? 1e9f : -1e9f;
+    struct au_test_wav header = {3, 1, 32, 22050, sizeof square};
+    uint8_t *file = au_test_wav_make(&header, square, sizeof square, &bytes);
+    struct recording got = must_decode(file, bytes, NULL);
+    for (size_t i = 0; i < got.n; i++)
+        assert_true(got.samples[i] >= -8.0f && got.samples[i] <= 8.0f);
+    au_free(got.samples);
+    au_free(file);
+}
+
 /* A click in the first and in the last milliseconds is still there, where it was. */
 static void nothing_is_lost_at_the_ends(void **state)
 {
@@ -719,6 +735,7 @@ int main(void)
         cmocka_unit_test(other_files_are_named_for_what_they_are),
         cmocka_unit_test(damaged_files_do_no_harm),
         cmocka_unit_test(tones_keep_length_and_phase),
+        cmocka_unit_test(resampled_samples_stay_in_bounds),
         cmocka_unit_test(nothing_is_lost_at_the_ends),
         cmocka_unit_test(block_sizes_do_not_matter),
         cmocka_unit_test(a_cut_is_a_slice),
