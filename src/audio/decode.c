@@ -144,20 +144,19 @@ static enum auricle_error check_probe(const struct audio_reader *reader, struct 
     return AURICLE_OK;
 }
 
-/* libmpg123, which libsndfile uses for MP3, prints to stderr and drops the last frame of a cut
- * file; libopus takes three times as long as FFmpeg's decoder (ADR 010); and a streamed WAV over
- * 4 GiB has no size libsndfile could be told.                                                   */
+/* What libsndfile reads badly (ADR 010): libmpg123 prints to stderr and drops the last frame of a
+ * cut MP3, libopus takes three times as long as FFmpeg's decoder, damaged Ogg leaks memory; and a
+ * streamed WAV over 4 GiB has no size libsndfile could be told. Without FFmpeg it is still better
+ * than nothing.                                                                                 */
 static bool prefers_ffmpeg(const struct audio_probe *probe)
 {
-    if (probe->kind == AUDIO_KIND_WAV)
-        return probe->wav.streamed && probe->wav.stored_bytes >= UINT32_MAX;
-    return probe->kind != AUDIO_KIND_SNDFILE;
-}
-
-static bool sndfile_reads(enum audio_kind kind)
-{
-    return kind == AUDIO_KIND_WAV || kind == AUDIO_KIND_SNDFILE || kind == AUDIO_KIND_MP3 ||
-           kind == AUDIO_KIND_OPUS;
+    switch (probe->kind) {
+    case AUDIO_KIND_WAV: return probe->wav.streamed && probe->wav.stored_bytes >= UINT32_MAX;
+    case AUDIO_KIND_SNDFILE: return false;
+    case AUDIO_KIND_MP3:
+    case AUDIO_KIND_OGG: return audio_ffmpeg_available();
+    default: return true;
+    }
 }
 
 static enum auricle_error open_with(struct audio_reader *reader, bool ffmpeg,
@@ -168,7 +167,7 @@ static enum auricle_error open_with(struct audio_reader *reader, bool ffmpeg,
     return audio_sndfile_open(reader->input, &reader->probe, &reader->decoder, fault);
 }
 
-/* Try the decoder that suits the content, then the other one where it may do. */
+/* Try the decoder that suits the content, then FFmpeg, which reads the most. */
 static enum auricle_error open_decoder(struct audio_reader *reader, struct au_fault *fault)
 {
     if (reader->options.raw != AUDIO_RAW_NONE)
@@ -186,8 +185,8 @@ static enum auricle_error open_decoder(struct audio_reader *reader, struct au_fa
         return error;
     }
     second = *first;
-    if (!ffmpeg || (sndfile_reads(reader->probe.kind) && !reader->options.try_ffmpeg_only)) {
-        error = open_with(reader, !ffmpeg, &second);
+    if (!ffmpeg) {
+        error = open_with(reader, true, &second);
         if (!error) {
             reader->decoder->info.fallback = first->text;
             return AURICLE_OK;

@@ -1,8 +1,8 @@
 /* Any recording to 16 kHz mono f32, incrementally.
  *
- * The first bytes say what a file is, never its name. libsndfile opens first (WAV, FLAC, Ogg
- * Vorbis, AIFF, AU, CAF ...), FFmpeg's libraries second (loaded with dlopen on first use; MP3 and
- * Opus go there first, ADR 010), then channels are averaged and soxr resamples. Input is a path, a
+ * The first bytes say what a file is, never its name. libsndfile opens first (WAV, FLAC,
+ * AIFF, AU, CAF ...), FFmpeg's libraries second (loaded with dlopen on first use; MP3 and Ogg go
+ * there first, ADR 010), then channels are averaged and soxr resamples. Input is a path, a
  * descriptor (a pipe too) or memory; unseekable input spools to memory up to 16 MiB and to one
  * unlinked file beyond. A caller pulls blocks, so a 10-hour file needs the memory of a 1-minute
  * one. No subprocess, no named temporary file.

@@ -53,6 +53,8 @@ enum auricle_error audio_sndfile_open(struct audio_input *input, const struct au
 enum auricle_error audio_ffmpeg_open(struct audio_input *input, int64_t deadline_ns,
                                      struct audio_decoder **out, struct au_fault *fault);
 
+bool audio_ffmpeg_available(void); /* loads the libraries the first time */
+
 /* mono[i] = average over channels of frames[i * channels + c]. */
 void audio_mix(float *mono, const float *frames, size_t n, int channels);
 

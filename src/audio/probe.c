@@ -17,8 +17,7 @@ struct signature {
 static const struct signature signatures[] = {
     {0, 4, "RF64", AUDIO_KIND_SNDFILE, "RF64"},
     {0, 4, "fLaC", AUDIO_KIND_SNDFILE, "FLAC"},
-    {28, 8, "OpusHead", AUDIO_KIND_OPUS, "Ogg Opus"},
-    {0, 4, "OggS", AUDIO_KIND_SNDFILE, "Ogg"},
+    {0, 4, "OggS", AUDIO_KIND_OGG, "Ogg"},
     {0, 4, "FORM", AUDIO_KIND_SNDFILE, "AIFF"},
     {0, 4, "caff", AUDIO_KIND_SNDFILE, "CAF"},
     {0, 4, ".snd", AUDIO_KIND_SNDFILE, "AU"},

@@ -15,9 +15,9 @@ enum audio_kind {
     AUDIO_KIND_UNKNOWN,
     AUDIO_KIND_EMPTY,
     AUDIO_KIND_WAV,
-    AUDIO_KIND_SNDFILE, /* FLAC, Ogg Vorbis, AIFF, CAF, AU, RF64, W64: libsndfile's own */
-    AUDIO_KIND_MP3,     /* these two are read by both, */
-    AUDIO_KIND_OPUS,    /* better by FFmpeg (ADR 010) */
+    AUDIO_KIND_SNDFILE, /* FLAC, AIFF, CAF, AU, RF64, W64: libsndfile's own */
+    AUDIO_KIND_MP3,     /* these two are read by both, better by FFmpeg (ADR 010) */
+    AUDIO_KIND_OGG,
     AUDIO_KIND_MP4,
     AUDIO_KIND_FFMPEG, /* WebM, AMR, ASF, AAC ...: FFmpeg's */
     AUDIO_KIND_NOT_AUDIO

@@ -407,3 +407,8 @@ enum auricle_error audio_ffmpeg_open(struct audio_input *input, int64_t deadline
     *out = &self->base;
     return AURICLE_OK;
 }
+
+bool audio_ffmpeg_available(void)
+{
+    return audio_ffmpeg_library(NULL) != NULL;
+}
