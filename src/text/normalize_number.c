@@ -320,6 +320,14 @@ struct reader {
     bool wrote; /* a word is out already */
 };
 
+/* Empty the value; clearing a buffer forgets its error, which must not be lost. */
+static void clear_value(struct reader *r)
+{
+    if (r->value.error)
+        r->out->error = r->value.error;
+    au_buf_clear(&r->value);
+}
+
 /* Write prefix, text and suffix as one word; the value is used up. */
 static void emit(struct reader *r, const char *text, size_t n, const char *suffix)
 {
@@ -331,7 +339,7 @@ static void emit(struct reader *r, const char *text, size_t n, const char *suffi
     au_buf_puts(r->out, suffix);
     r->n_prefix = 0;
     r->kind = VALUE_NONE;
-    au_buf_clear(&r->value);
+    clear_value(r);
 }
 
 static void emit_value(struct reader *r, const char *suffix)
@@ -348,7 +356,7 @@ static void emit_word(struct reader *r, const struct word *word)
 
 static void set_count(struct reader *r, int n)
 {
-    au_buf_clear(&r->value);
+    clear_value(r);
     au_buf_printf(&r->value, "%d", n);
     r->kind = VALUE_COUNT;
 }
@@ -409,7 +417,7 @@ static bool scale_value(struct reader *r, int exponent)
     au_buf_init(&scaled, 0);
     const bool whole = scale_number(r->value.data, r->value.len, exponent, &scaled);
     if (whole) {
-        au_buf_clear(&r->value);
+        clear_value(r);
         au_buf_append(&r->value, scaled.data, scaled.len);
         r->kind = VALUE_COUNT;
     }
@@ -497,7 +505,7 @@ static bool read_repeat(struct reader *r, const struct word *word, const struct 
         return false;
     }
     if (count_is_zero(r))
-        au_buf_clear(&r->value);
+        clear_value(r);
     for (int i = 0; i < word->known->number; i++)
         append_number(r, next->known->number);
     return true;
@@ -510,7 +518,7 @@ static void read_point(struct reader *r, const struct word *next)
     if (!decimal && next->known)
         return; /* the word is lost, as in the original */
     if (count_is_zero(r))
-        au_buf_clear(&r->value);
+        clear_value(r);
     append_digits(r, ".", 1);
 }
 
@@ -586,7 +594,7 @@ static bool read_word(struct reader *r, const struct word *before, const struct 
     case WORD_OTHER: emit_word(r, word); break;
     case WORD_ZERO:
         if (count_is_zero(r))
-            au_buf_clear(&r->value);
+            clear_value(r);
         append_digits(r, "0", 1);
         break;
     case WORD_ONES: join_ones(r, before, word->known->number); break;

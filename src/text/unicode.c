@@ -87,6 +87,11 @@ bool text_grapheme_break(uint32_t before, uint32_t after, int32_t *state)
                                             state);
 }
 
+int text_char_columns(uint32_t c)
+{
+    return c <= 0x10FFFF ? utf8proc_charwidth((utf8proc_int32_t)c) : 0;
+}
+
 /* The property Case_Ignorable: characters that may stand inside a word without ending it. */
 static bool is_case_ignorable(uint32_t c)
 {

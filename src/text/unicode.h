@@ -33,6 +33,8 @@ bool text_char_is_digit(uint32_t code_point);  /* Nd: decimal digits of any scri
  * (extended grapheme clusters, UAX #29). *state is 0 before the first pair of a text.           */
 bool text_grapheme_break(uint32_t before, uint32_t after, int32_t *state);
 
+int text_char_columns(uint32_t code_point); /* on a terminal: 2 wide, 0 marks and controls */
+
 /* Append the lower case of text to out, with the two rules that need more than one character: a
  * capital sigma at the end of a word, and the dotted capital I. Invalid UTF-8 becomes U+FFFD.
  * Errors: those of the buffer.                                                                  */

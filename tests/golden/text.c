@@ -3,8 +3,11 @@
  * with.                                                                                          */
 #include "support/support.h"
 
+#include <math.h>
+
 #include "base/file.h"
 #include "base/json.h"
+#include "text/compress.h"
 #include "text/language.h"
 #include "text/normalize.h"
 #include "text/tokenizer.h"
@@ -369,13 +372,58 @@ static void normalizers(void **state)
     text_spelling_destroy(spelling);
 }
 
+/* --- whole decodes --------------------------------------------------------------------------- */
+
+/* Tokens of every reference decode give its text, and the text its compression ratio. */
+static void decoded_texts_and_their_compression(void **state)
+{
+    (void)state;
+    struct text_tokenizer *t = open_tiktoken("tokenizer/multilingual.tiktoken", 51865);
+    struct au_json *root = read_fixture("whisper-micro/ref/decode.json");
+    size_t n_checked = 0;
+    for (size_t i = 0; i < au_json_size(root); i++) {
+        const char *name;
+        const struct au_json *item = au_json_member(root, i, &name);
+        const struct au_json *text = au_json_get(item, "text");
+        int32_t ids[MAX_IDS];
+        struct au_buf decoded;
+        if (!text)
+            continue;
+        au_buf_init(&decoded, 0);
+        const size_t n = json_ids(au_json_get(item, "tokens"), ids);
+        assert_int_equal(text_decode(t, ids, n, &decoded), AURICLE_OK);
+        /* the original strips white space at both ends */
+        size_t begin = 0;
+        while (begin < decoded.len && decoded.data[begin] == ' ')
+            begin++;
+        while (decoded.len > begin && decoded.data[decoded.len - 1] == ' ')
+            decoded.len--;
+        assert_int_equal(decoded.len - begin, au_json_string_bytes(text));
+        assert_memory_equal(decoded.data + begin, au_json_string(text, ""), decoded.len - begin);
+        const double ratio = text_compression_ratio(decoded.data + begin, decoded.len - begin);
+        const double expected = au_json_number(au_json_get(item, "compression_ratio"), -1);
+        if (fabs(ratio - expected) > 1e-12)
+            fail_msg("%s: compression ratio %.15g, expected %.15g", name, ratio, expected);
+        au_buf_deinit(&decoded);
+        n_checked++;
+    }
+    assert_true(n_checked >= 18);
+    au_json_free(root);
+    text_tokenizer_destroy(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiktoken_multilingual), cmocka_unit_test(tiktoken_with_cantonese),
-        cmocka_unit_test(tiktoken_english),      cmocka_unit_test(tiktoken_without_model_size),
-        cmocka_unit_test(hugging_face_folder),   cmocka_unit_test(ggml_vocabulary),
-        cmocka_unit_test(language_aliases),      cmocka_unit_test(normalizers),
+        cmocka_unit_test(tiktoken_multilingual),
+        cmocka_unit_test(tiktoken_with_cantonese),
+        cmocka_unit_test(tiktoken_english),
+        cmocka_unit_test(tiktoken_without_model_size),
+        cmocka_unit_test(hugging_face_folder),
+        cmocka_unit_test(ggml_vocabulary),
+        cmocka_unit_test(language_aliases),
+        cmocka_unit_test(normalizers),
+        cmocka_unit_test(decoded_texts_and_their_compression),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
