@@ -133,6 +133,9 @@ struct auricle_options {
 
     /* Word times. */
     bool word_timestamps;
+    /* Sequential form with word times: skip silence longer than this, in seconds, around text
+     * that looks invented; negative: off. */
+    double hallucination_silence_threshold;
 
     /* Voice activity, for the batched long form. Times as in Silero's own options. */
     enum auricle_vad vad;

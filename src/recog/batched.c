@@ -147,7 +147,7 @@ static enum auricle_error emit(struct slot *slot)
     if (task->decoded.silence)
         return AURICLE_OK;
     if (task->words)
-        (void)recog_words_assign(task->words, task->pieces, task->n_pieces, 0, 0);
+        recog_words_assign(task->words, task->pieces, task->n_pieces, 0, 0);
     task->seek = recog_timeline_map(&slot->timeline, 0, RECOG_SIDE_START) / AUDIO_MEL_HOP;
     for (size_t i = 0; i < task->n_pieces; i++) {
         const int32_t *tokens;

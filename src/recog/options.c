@@ -25,6 +25,7 @@ void auricle_options_reference(struct auricle_options *out)
         .n_suppress_tokens = 1,
         .suppress_blank = true,
         .max_initial_timestamp = 1.0f,
+        .hallucination_silence_threshold = -1,
         .vad_threshold = 0.5f,
         .vad_min_speech_ms = 100,
         .vad_min_silence_ms = 160,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "recog/anomaly.h"
 #include "recog/clips.h"
 #include "recog/detect.h"
 #include "recog/task.h"
@@ -225,21 +226,36 @@ static void begin_task(struct sequential *seq)
 
 /* ---- After a window -------------------------------------------------------------------------- */
 
-/* Words put their segments' borders right, and the next window begins after the last of them. */
-static void assign_words(struct sequential *seq)
+/* Words put their segments' borders right, and the next window begins after the last of them. False
+ * when the window is to be heard again from task->advance.                                       */
+static bool assign_words(struct sequential *seq)
 {
     struct recog_task *task = seq->task;
+    const struct auricle_options *o = &seq->session->settings.options;
     double offset = (double)seq->seek / 100.0;
-    seq->last_speech = recog_words_assign(task->words, task->pieces, task->n_pieces, offset,
-                                          seq->last_speech);
-    for (size_t i = task->n_pieces; i-- > 0 && !task->single_ending;) {
-        const struct recog_piece *piece = &task->pieces[i];
-        if (!piece->n_words)
-            continue;
-        if (piece->end > offset)
-            task->advance = (int64_t)rint(piece->end * 100) - seq->seek;
-        break;
+    recog_words_assign(task->words, task->pieces, task->n_pieces, offset, seq->last_speech);
+    int64_t seek = seq->seek + task->advance;
+    double last = recog_anomaly_end(task->words, task->pieces, task->n_pieces);
+    if (!task->single_ending && last > offset)
+        seek = (int64_t)llrint(last * 100);
+    bool keep = true;
+    if (o->hallucination_silence_threshold >= 0) {
+        struct recog_anomaly_window window = {.threshold = o->hallucination_silence_threshold,
+                                              .begin = offset,
+                                              .end = offset + (double)seq->window_frames / 100.0,
+                                              .duration = (double)seq->segment_frames / 100.0,
+                                              .last_speech = seq->last_speech,
+                                              .recording = (double)seq->content_frames / 100.0,
+                                              .single_ending = task->single_ending,
+                                              .seek = seq->seek,
+                                              .segment_frames = seq->segment_frames,
+                                              .content_frames = seq->content_frames};
+        keep = recog_anomaly_skip(task->words, &window, task->pieces, &task->n_pieces, &seek);
     }
+    if (keep && task->n_pieces)
+        seq->last_speech = recog_anomaly_end(task->words, task->pieces, task->n_pieces);
+    task->advance = seek - seq->seek;
+    return keep;
 }
 
 static enum auricle_error take_window(struct sequential *seq)
@@ -251,8 +267,10 @@ static enum auricle_error take_window(struct sequential *seq)
         seq->seek += seq->segment_frames;
         return AURICLE_OK;
     }
-    if (task->words)
-        assign_words(seq);
+    if (task->words && !assign_words(seq)) {
+        seq->seek += task->advance > 0 ? task->advance : 1;
+        return AURICLE_OK;
+    }
     for (size_t i = 0; i < task->n_pieces; i++) {
         const int32_t *tokens;
         size_t n;
@@ -262,7 +280,8 @@ static enum auricle_error take_window(struct sequential *seq)
         if (error)
             return error;
     }
-    seq->seek += task->advance;
+    /* A window whose text ends where it began would be heard for ever. */
+    seq->seek += task->advance > 0 ? task->advance : seq->segment_frames;
     if (!o->condition_on_previous_text || task->decoded.temperature > 0.5f)
         seq->prompt_reset = seq->n_tokens;
     return AURICLE_OK;

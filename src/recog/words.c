@@ -270,8 +270,8 @@ static void agree(const struct recog_words *w, struct recog_piece *piece,
         piece->end = last->end;
 }
 
-double recog_words_assign(struct recog_words *w, struct recog_piece *pieces, size_t n_pieces,
-                          double offset, double last_speech)
+void recog_words_assign(struct recog_words *w, struct recog_piece *pieces, size_t n_pieces,
+                        double offset, double last_speech)
 {
     size_t next = 0;
     w->n_out = 0;
@@ -295,7 +295,6 @@ double recog_words_assign(struct recog_words *w, struct recog_piece *pieces, siz
         agree(w, piece, words, piece->n_words);
         last_speech = piece->end;
     }
-    return last_speech;
 }
 
 const struct auricle_word *recog_words_of(const struct recog_words *w,

@@ -34,10 +34,9 @@ AURICLE_MUST_CHECK enum auricle_error recog_words_build(struct recog_words *word
 
 /* Give the words to the pieces in order and let them correct the pieces' start and end.
  *   offset       seconds where the window begins
- *   last_speech  end of the last word before this window
- * Returns the end of the last word, or last_speech when there is none.                           */
-double recog_words_assign(struct recog_words *words, struct recog_piece *pieces, size_t n_pieces,
-                          double offset, double last_speech);
+ *   last_speech  end of the last word before this window */
+void recog_words_assign(struct recog_words *words, struct recog_piece *pieces, size_t n_pieces,
+                        double offset, double last_speech);
 
 /* Words of a piece, valid until the next build. */
 const struct auricle_word *recog_words_of(const struct recog_words *words,
