@@ -27,8 +27,9 @@ struct audio_reader {
     int resampler_hz;                  /* the rate it converts from */
     struct audio_info info;
     struct au_fault first_failure; /* of the decoder tried first */
-    int64_t spent_ns;
-    uint64_t position; /* samples made so far, skipped ones included */
+    int64_t spent_ns;              /* of this pass, for the limit on time */
+    int64_t total_ns;              /* of all passes */
+    uint64_t position;             /* samples made so far, skipped ones included */
     uint64_t begin, end, limit;
     bool decoder_ended, ended;
     uint64_t n_not_numbers; /* samples that came as NaN or infinity */
@@ -97,6 +98,14 @@ static int64_t deadline(const struct audio_reader *reader)
         return 0;
     int64_t budget_ns = (int64_t)(fmin(reader->options.max_decode_seconds, 1e9) * 1e9);
     return au_now_ns() + (budget_ns > reader->spent_ns ? budget_ns - reader->spent_ns : 1);
+}
+
+static void note_time(struct audio_reader *reader, int64_t began_ns)
+{
+    int64_t took_ns = au_now_ns() - began_ns;
+    reader->spent_ns += took_ns;
+    reader->total_ns += took_ns;
+    reader->info.decode_ms = (double)reader->total_ns * 1e-6;
 }
 
 /* One sentence for a file no decoder takes, made of what is known about it. */
@@ -247,8 +256,7 @@ static enum auricle_error start(struct audio_reader *reader, struct au_fault *fa
         seek_to_start(reader);
         reader->info = reader->decoder->info;
     }
-    reader->spent_ns += au_now_ns() - began_ns;
-    reader->info.decode_ms = (double)reader->spent_ns * 1e-6;
+    note_time(reader, began_ns);
     return error;
 }
 
@@ -363,7 +371,6 @@ static enum auricle_error fill_block(struct audio_reader *reader, struct au_faul
 {
     struct audio_decoder *decoder = reader->decoder;
     size_t n = 0;
-    decoder->deadline_ns = deadline(reader);
     enum auricle_error error = decoder->ops->read(decoder, reader->block, BLOCK_SAMPLES, &n, fault);
     if (error)
         return error;
@@ -470,6 +477,7 @@ static enum auricle_error read_timed(struct audio_reader *reader, float *samples
                                      size_t *n_read, struct au_fault *fault)
 {
     size_t n = 0;
+    reader->decoder->deadline_ns = deadline(reader);
     while (n == 0 && !reader->ended) {
         enum auricle_error error = make_samples(reader, samples, max, &n, fault);
         if (error)
@@ -496,9 +504,10 @@ enum auricle_error audio_read(struct audio_reader *reader, float *samples, size_
     *n_read = 0;
     if (max == 0)
         return AURICLE_OK;
+    if (!reader->decoder) /* a second pass could not begin */
+        return au_fail(fault, AURICLE_E_STATE, "%s: not open", audio_input_name(reader->input));
     enum auricle_error error = read_timed(reader, samples, max, n_read, fault);
-    reader->spent_ns += au_now_ns() - began_ns;
-    reader->info.decode_ms = (double)reader->spent_ns * 1e-6;
+    note_time(reader, began_ns);
     return error;
 }
 

@@ -38,7 +38,7 @@ struct audio_decode_options {
                                   part that is cut out counts from the start of the recording;
                                   0: no limit */
     uint64_t max_input_bytes;  /* 0: no limit */
-    double max_decode_seconds; /* time spent in here, then TIMEOUT; 0: no limit */
+    double max_decode_seconds; /* time spent in here by one pass, then TIMEOUT; 0: no limit */
     double start_seconds;      /* decode from here ... */
     double duration_seconds;   /* ... for this long; 0: to the end */
     bool finest_resampler;     /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
@@ -90,7 +90,7 @@ AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, fl
 const char *audio_warning(const struct audio_reader *reader);
 
 /* Start again at the first sample, for a second pass (a pipe was kept). The same samples come.
- * Errors: those of opening.                                                                     */
+ * Errors: those of opening; reading then fails with STATE until a rewind succeeds.               */
 AURICLE_MUST_CHECK enum auricle_error audio_rewind(struct audio_reader *reader,
                                                    struct au_fault *fault);
 

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "audio/decode.h"
+#include "base/clock.h"
 #include "support/support.h"
 #include "support/wav.h"
 
@@ -471,6 +473,28 @@ static void limits_hold(void **state)
     au_free(noise);
 }
 
+/* What the caller does between two reads is not decoding. */
+static void a_slow_caller_is_no_timeout(void **state)
+{
+    struct audio_decode_options options = {.max_decode_seconds = 0.5};
+    struct audio_reader *reader;
+    struct au_fault fault = {0};
+    size_t bytes, n;
+    float samples[100];
+    int16_t *noise = noise_s16(3000);
+    uint8_t *file = au_test_wav_s16(noise, 3000, 1, 16000, &bytes);
+    (void)state;
+    au_test_ok(audio_open_memory(file, bytes, "made.wav", &options, &reader, &fault), &fault);
+    au_test_ok(audio_read(reader, samples, 100, &n, &fault), &fault);
+    for (int64_t began_ns = au_now_ns(); au_now_ns() < began_ns + 600000000;)
+        sched_yield();
+    au_test_ok(audio_read(reader, samples, 100, &n, &fault), &fault);
+    assert_int_equal(n, 100);
+    audio_close(reader);
+    au_free(file);
+    au_free(noise);
+}
+
 /* 20 KB that claim to be 768 kHz, or 1 kHz and so 16 times their length: the limit on seconds
  * stops the second, and neither reserves what it claims.                                         */
 static void forged_headers_reserve_nothing(void **state)
@@ -741,6 +765,7 @@ int main(void)
         cmocka_unit_test(a_cut_is_a_slice),
         cmocka_unit_test(times_out_of_range_are_refused),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_slow_caller_is_no_timeout),
         cmocka_unit_test(forged_headers_reserve_nothing),
         cmocka_unit_test(paths_that_are_no_recordings),
         cmocka_unit_test(a_descriptor_is_read_from_where_it_stands),
