@@ -116,6 +116,30 @@ static void nan_and_infinity_become_silence(void **state)
     au_free(file);
 }
 
+/* The resampler rings beyond its input: noise of +-8 at 44.1 kHz would come out above 8. */
+static void resampled_garbage_keeps_its_bound(void **state)
+{
+    enum { N = 44100 };
+    size_t bytes;
+    struct au_test_random random = {.state = 3};
+    float *noise = au_alloc_array(N, sizeof *noise);
+    (void)state;
+    assert_non_null(noise);
+    for (size_t i = 0; i < N; i++)
+        noise[i] = au_test_random_u64(&random) >> 63 ? 8.0f : -8.0f;
+    struct au_test_wav header = {3, 1, 32, 44100, N * sizeof *noise};
+    uint8_t *file = au_test_wav_make(&header, noise, N * sizeof *noise, &bytes);
+    struct recording got = must_decode(file, bytes, NULL);
+    float largest = 0.0f;
+    for (size_t i = 0; i < got.n; i++)
+        largest = fmaxf(largest, fabsf(got.samples[i]));
+    if (!(largest <= 8.0f) || largest < 7.0f)
+        fail_msg("largest sample %g", (double)largest);
+    au_free(got.samples);
+    au_free(file);
+    au_free(noise);
+}
+
 /* Raw G.711 against libsndfile's reading of the same bytes in a WAV, for all 256 codes. */
 static void raw_g711_equals_wav_g711(void **state)
 {
@@ -750,6 +774,7 @@ int main(void)
         cmocka_unit_test(s16_samples_are_exact),
         cmocka_unit_test(channels_are_averaged),
         cmocka_unit_test(nan_and_infinity_become_silence),
+        cmocka_unit_test(resampled_garbage_keeps_its_bound),
         cmocka_unit_test(raw_g711_equals_wav_g711),
         cmocka_unit_test(raw_types_are_read_as_told),
         cmocka_unit_test(streamed_wav_goes_to_the_end),
