@@ -2,7 +2,7 @@
 """Runs a suite and counts single test cases. Run as: run_tests.py BUILD_FOLDER [meson test options]
 
 meson counts test programs; people want to know how many checks passed. This runs `meson test`,
-reads the cases that cmocka reported from its log and ends with a line "N passed, N failed,
+reads the cases that cmocka and unittest reported from its log and ends with a line "N passed, N failed,
 N skipped". A program without cases counts as one; a program that died counts as one failure more
 than the cases it reported. Exit status: 0 only when nothing failed and something passed.
 """
@@ -15,6 +15,9 @@ import sys
 
 CASE = re.compile(r'^\[ +(OK|FAILED|SKIPPED) +\] (.+)$', re.M)
 WHY_ABSENT = re.compile(r'^.* is absent \(set .*$', re.M)
+PYTHON_RAN = re.compile(r'^Ran (\d+) tests? in ', re.M)
+PYTHON_NOT_OK = re.compile(r'^(?:OK|FAILED) \((.+)\)$', re.M)
+PYTHON_CASE = re.compile(r'^(?:FAIL|ERROR): (\S+)', re.M)
 SKIP_STATUS = 77
 
 
@@ -37,6 +40,7 @@ class Count:
                 self.skipped += 1
             else:
                 self.failures.append(f'{test["name"]}: {name}')
+        cases = cases or self.add_python(test)
         if test['result'] == 'SKIP' or test['returncode'] == SKIP_STATUS:
             self.skipped += 1
         elif test['result'] in ('OK', 'EXPECTEDFAIL'):
@@ -44,6 +48,20 @@ class Count:
         elif len(self.failures) == failed_before:
             self.failures.append(f'{test["name"]}: {test["result"]} (exit status '
                                  f'{test["returncode"]})')
+
+    def add_python(self, test):
+        """Cases of a unittest program; whether it was one."""
+        output = test.get('stdout', '') + test.get('stderr', '')
+        ran = PYTHON_RAN.search(output)
+        if not ran:
+            return False
+        counts = PYTHON_NOT_OK.search(output)
+        not_ok = dict(re.findall(r'(\w+)=(\d+)', counts.group(1))) if counts else {}
+        bad = PYTHON_CASE.findall(output)
+        self.skipped += int(not_ok.get('skipped', 0))
+        self.passed += int(ran.group(1)) - len(bad) - int(not_ok.get('skipped', 0))
+        self.failures += [f'{test["name"]}: {name}' for name in bad]
+        return True
 
 
 def main():

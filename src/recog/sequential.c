@@ -191,6 +191,13 @@ static bool find_window(struct sequential *seq)
     return false;
 }
 
+/* Copy n tokens, which may be none of none: memcpy does not take NULL even then. */
+static void copy_tokens(int32_t *to, const int32_t *from, size_t n)
+{
+    if (n > 0)
+        memcpy(to, from, n * sizeof *to);
+}
+
 /* What the window is conditioned on: text since the last reset, with the initial prompt in front
  * when it is carried along.                                                                      */
 static size_t previous_text(struct sequential *seq)
@@ -200,17 +207,17 @@ static size_t previous_text(struct sequential *seq)
     if (!seq->session->settings.options.carry_initial_prompt) {
         size_t count = seq->n_tokens - begin;
         size_t skip = count > half ? count - half : 0;
-        memcpy(seq->previous, seq->tokens + begin + skip, (count - skip) * sizeof(int32_t));
+        copy_tokens(seq->previous, seq->tokens + begin + skip, count - skip);
         return count - skip;
     }
     size_t most = half - 1;
     size_t initial = seq->n_initial < most ? seq->n_initial : most;
-    memcpy(seq->previous, seq->initial + (seq->n_initial - initial), initial * sizeof(int32_t));
+    copy_tokens(seq->previous, seq->initial + (seq->n_initial - initial), initial);
     n = initial;
     begin = begin > seq->n_initial ? begin : seq->n_initial;
     size_t count = seq->n_tokens - begin, room = most - initial;
     size_t kept = count < room ? count : room;
-    memcpy(seq->previous + n, seq->tokens + seq->n_tokens - kept, kept * sizeof(int32_t));
+    copy_tokens(seq->previous + n, seq->tokens + seq->n_tokens - kept, kept);
     return n + kept;
 }
 

@@ -27,12 +27,12 @@ static void fill(float *x, size_t n, uint32_t seed)
 static void product_does_not_depend_on_threads_or_batch(void **state)
 {
     (void)state;
-    static float w[N * K], bias[N], x[M * K], one[M * N], other[M * N];
+    static float w[N * K], bias[N], x[M * N], one[M * N], other[M * N];
     struct au_pool *pool = NULL;
     assert_int_equal(au_pool_create(3, &pool), AURICLE_OK);
     fill(w, N * K, 1);
     fill(bias, N, 2);
-    fill(x, M * K, 3);
+    fill(x, M * N, 3); /* M * K of it are rows, all of it is a residual */
     for (int type = 0; type < KERN_N_TYPES; type++) {
         const struct kern_gemm *gemm = kern_select(au_test_level())->gemm[type];
         struct tensor_linear a, b;
