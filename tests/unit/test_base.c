@@ -129,6 +129,22 @@ static void fail_cannot_damage_a_terminal(void **state)
     assert_string_equal(fault.text, "é\xEF\xBF\xBD日");
 }
 
+/* The block ends with the text, so that a sanitizer sees a look beyond it. */
+static void fail_with_a_bad_last_byte_reads_no_further(void **state)
+{
+    (void)state;
+    char text[AU_FAULT_TEXT_BYTES];
+    struct au_fault *fault = au_calloc(1, sizeof *fault);
+    assert_non_null(fault);
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 2] = '\x80';
+    text[sizeof text - 1] = '\0';
+    au_fail(fault, AURICLE_E_FORMAT, "%s", text);
+    text[sizeof text - 2] = '?';
+    assert_string_equal(fault->text, text);
+    au_free(fault);
+}
+
 static void fail_cuts_long_text_between_characters(void **state)
 {
     (void)state;
@@ -489,6 +505,7 @@ int main(void)
         cmocka_unit_test(mem_copies_text),
         cmocka_unit_test(fail_records_a_sentence),
         cmocka_unit_test(fail_cannot_damage_a_terminal),
+        cmocka_unit_test(fail_with_a_bad_last_byte_reads_no_further),
         cmocka_unit_test(fail_cuts_long_text_between_characters),
         cmocka_unit_test(fail_errno_maps_codes),
         cmocka_unit_test(every_error_has_a_name),
