@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "kern/kern.h"
+
 /* A tensor over bytes that start at an odd address. */
 static struct format_tensor make_tensor(enum format_type type, size_t n, const uint8_t *data)
 {
@@ -44,6 +46,7 @@ static void all_65536_halves_convert_exactly(void **state)
         } else {
             assert_true((double)out[i] == expected);
             assert_int_equal(signbit(out[i]) != 0, i >> 15);
+            assert_true(same_bits(out[i], kern_f16_to_f32((uint16_t)i)));
         }
     }
 }

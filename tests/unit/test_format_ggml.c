@@ -1,6 +1,10 @@
 /* whisper.cpp .bin files: header, filters, vocabulary, every tensor type, every kind of damage. */
 #include "test_format.h"
 
+#include <math.h>
+
+#include "kern/kern.h"
+
 enum { N_VOCAB, N_AUDIO_CTX, N_AUDIO_STATE, N_MELS = 9, FTYPE = 10, N_FIELDS = 11 };
 
 static const uint32_t plain_header[N_FIELDS] = {3, 4, 32, 1, 1, 5, 32, 1, 1, 2, 1};
@@ -122,6 +126,101 @@ static void every_quantised_type_loads_with_its_block_size(void **state)
         assert_int_equal(tensor->n_elements, 192);
         assert_int_equal(tensor->bytes, 6 * types[i].bytes);
         assert_int_equal(format_weights_whisper(opened.weights)->ggml->ftype, 2000 + types[i].id);
+        close_opened(&opened);
+    }
+    au_buf_deinit(&file);
+}
+
+/* ---- A matrix quantised by the definition of each type, in double ---------------------------- */
+
+struct quant {
+    uint32_t id;
+    int bits;       /* 4, 5 or 8 */
+    bool has_least; /* q4_1, q5_1: counted up from the block's least value */
+};
+
+/* Integers 0 ... 2^bits - 1 (q8_0: offset by 128) of one block, its scale and least value. */
+static void quantise_block(const struct quant *q, const double x[32], uint16_t *scale,
+                           uint16_t *least, int out[32])
+{
+    double low = x[0], high = x[0], widest = x[0];
+    for (int i = 1; i < 32; i++) {
+        low = fmin(low, x[i]);
+        high = fmax(high, x[i]);
+        widest = fabs(x[i]) > fabs(widest) ? x[i] : widest;
+    }
+    int top = (1 << q->bits) - 1, middle = 1 << (q->bits - 1);
+    double step = q->has_least   ? (high - low) / top
+                  : q->bits == 8 ? fabs(widest) / 127
+                                 : -widest / middle;
+    *scale = kern_f32_to_f16((float)step);
+    *least = kern_f32_to_f16((float)(q->has_least ? low : 0.0));
+    double kept = (double)kern_f16_to_f32(*scale), from = (double)kern_f16_to_f32(*least);
+    for (int i = 0; i < 32; i++) {
+        double n = kept == 0 ? 0 : rint((x[i] - from) / kept) + (q->has_least ? 0 : middle);
+        out[i] = (int)fmin(fmax(n, 0), top);
+    }
+}
+
+static void put_block(struct au_buf *file, const struct quant *q, const double x[32])
+{
+    uint16_t scale, least;
+    int n[32];
+    quantise_block(q, x, &scale, &least, n);
+    put_u16(file, scale);
+    if (q->has_least)
+        put_u16(file, least);
+    if (q->bits == 8) {
+        for (int i = 0; i < 32; i++)
+            put_u8(file, (uint8_t)(n[i] - 128));
+        return;
+    }
+    uint32_t fifth = 0;
+    for (int i = 0; i < 32; i++)
+        fifth |= (uint32_t)(n[i] >> 4) << i;
+    if (q->bits == 5)
+        put_u32(file, fifth);
+    for (int i = 0; i < 16; i++)
+        put_u8(file, (uint8_t)((n[i] & 15) | (n[i + 16] & 15) << 4));
+}
+
+/* Within half a step, and within one where the integers end just short of the widest value. */
+static void a_quantised_matrix_comes_back_within_a_step(void **state)
+{
+    (void)state;
+    static const struct quant quants[] = {
+        {2, 4, false}, {3, 4, true}, {6, 5, false}, {7, 5, true}, {8, 8, false}};
+    enum { ROWS = 7, COLUMNS = 96, BLOCKS = ROWS * COLUMNS / 32 };
+    struct au_test_random random = {31};
+    struct au_buf file;
+    au_buf_init(&file, 0);
+    for (size_t t = 0; t < sizeof quants / sizeof *quants; t++) {
+        const struct quant *q = &quants[t];
+        static double x[BLOCKS][32];
+        struct opened opened;
+        begin(&file, 2000 + q->id);
+        put_tensor_head(&file, "w", q->id, 2, (uint32_t[]){COLUMNS, ROWS});
+        for (int b = 0; b < BLOCKS; b++) {
+            for (int i = 0; i < 32; i++) /* block 3 is all zero */
+                x[b][i] = b == 3 ? 0.0 : (double)au_test_random_f32(&random) * 0.2;
+            put_block(&file, q, x[b]);
+        }
+        open_file(&file, &opened);
+        if (opened.error)
+            fail_msg("%s", opened.fault.text);
+        const struct format_tensor *tensor = format_weights_find(opened.weights, "w");
+        float got[BLOCKS][32];
+        format_read_f32(tensor, got[0]);
+        for (int b = 0; b < BLOCKS; b++)
+            for (int i = 0; i < 32; i++) {
+                double range = q->has_least ? 0.4 : 0.2 * 2; /* x is in [-0.2, 0.2) */
+                double step = range / (1 << q->bits) * 1.07; /* scales are rounded to f16 */
+                bool is_open = !q->has_least && q->bits < 8;
+                double difference = fabs((double)got[b][i] - x[b][i]);
+                if (difference > step * (is_open ? 1.0 : 0.51))
+                    fail_msg("type %u, element %d of block %d: %g, expected %g", q->id, i, b,
+                             (double)got[b][i], x[b][i]);
+            }
         close_opened(&opened);
     }
     au_buf_deinit(&file);
@@ -310,6 +409,7 @@ int test_format_ggml(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(header_filters_vocabulary_and_tensors_are_read),
         cmocka_unit_test(every_quantised_type_loads_with_its_block_size),
+        cmocka_unit_test(a_quantised_matrix_comes_back_within_a_step),
         cmocka_unit_test(other_quantisations_are_refused_by_name),
         cmocka_unit_test(whisper_cpp_3787_n_dims_overflow),
         cmocka_unit_test(damaged_tensors_are_refused),
