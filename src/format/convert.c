@@ -70,24 +70,24 @@ char *format_shape_text(const struct format_tensor *tensor, char *out, size_t ou
 
 /* ---- Plain types ----------------------------------------------------------------------------- */
 
-/* The bits of a binary16 as binary32. Same values as kern_f16_to_f32, in a form that vectorises:
- * the exponent is moved and re-biased, infinities and NaN get the largest exponent, and subnormals
- * are normalised by an exact subtraction.                                                        */
+/* The value of a binary16, as kern_f16_to_f32 gives it, in a form that vectorises: the exponent
+ * is moved and re-biased, infinities and NaN get the largest one, and subnormals are normalised
+ * by an exact subtraction. Choices are masks: gcc would turn a ?: around the subtraction into a
+ * branch. */
 static inline float half_to_float(uint32_t half)
 {
     const uint32_t exponent_mask = 0x7c00u << 13;
+    uint32_t shifted = (half & 0x7fffu) << 13;
+    uint32_t exponent = shifted & exponent_mask;
+    uint32_t is_special = 0u - (uint32_t)(exponent == exponent_mask);
+    uint32_t is_small = 0u - (uint32_t)(exponent == 0);
+    uint32_t bits = shifted + ((127u - 15u) << 23) + (is_special & (128u - 16u) << 23);
     union {
         uint32_t u;
         float f;
-    } value, subnormal;
-    uint32_t shifted = (half & 0x7fffu) << 13;
-    uint32_t exponent = shifted & exponent_mask;
-    value.u = shifted + ((127u - 15u) << 23);
-    value.u += exponent == exponent_mask ? (128u - 16u) << 23 : 0;
-    subnormal.u = shifted + (113u << 23);
-    subnormal.f -= 0x1p-14f;
-    value.u = exponent == 0 ? subnormal.u : value.u;
-    value.u |= (half & 0x8000u) << 16;
+    } small = {.u = shifted + (113u << 23)}, value;
+    small.f -= 0x1p-14f;
+    value.u = (small.u & is_small) | (bits & ~is_small) | (half & 0x8000u) << 16;
     return value.f;
 }
 
