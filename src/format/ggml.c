@@ -66,7 +66,6 @@ static enum auricle_error parse_header(struct format_weights *weights, struct fo
                            names[i], (int32_t)value);
         *fields[i] = (int32_t)value;
     }
-    weights->has_header = true;
     weights->extra.ggml = h;
     return AURICLE_OK;
 }

@@ -219,7 +219,6 @@ static enum auricle_error read_dims(struct format_weights *weights,
         *fields[i].field = (int32_t)number->integer;
     }
     h->ftype = -1;
-    weights->has_header = true;
     weights->extra.ggml = h;
     return AURICLE_OK;
 }

@@ -15,6 +15,8 @@
 
 #define MAX_HEADER_BYTES (100u * 1000u * 1000u) /* as the format's own library */
 
+#define MAX_HEADER_VALUES (32 * FORMAT_MAX_TENSORS)
+
 struct extent {
     uint64_t begin, end;
 };
@@ -145,6 +147,23 @@ static enum auricle_error parse_header(struct format_weights *weights, const str
     return error;
 }
 
+/* A tensor has some 14 values, but 100 MB have room for fifty million, which as a tree would take
+ * gigabytes: so they are counted, strings left out, before the tree is made.                     */
+static bool too_many_values(const uint8_t *header, size_t bytes)
+{
+    size_t n = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (in_string && header[i] == '\\')
+            i++;
+        else if (header[i] == '"')
+            in_string = !in_string;
+        else if (!in_string && (header[i] == ',' || header[i] == ':'))
+            n++;
+    }
+    return n > MAX_HEADER_VALUES;
+}
+
 enum auricle_error format_parse_safetensors(struct format_weights *weights, const uint8_t *data,
                                             size_t bytes, struct au_fault *fault)
 {
@@ -162,6 +181,10 @@ enum auricle_error format_parse_safetensors(struct format_weights *weights, cons
                        "the safetensors header claims %llu bytes but only %zu follow: the file is "
                        "cut short",
                        (unsigned long long)header_bytes, bytes - 8);
+    if (too_many_values(data + 8, (size_t)header_bytes))
+        return au_fail(fault, AURICLE_E_LIMIT,
+                       "the safetensors header has more than %d values: no model has so many",
+                       MAX_HEADER_VALUES);
     const uint8_t *tensors = data + 8 + header_bytes;
     struct au_json *header = NULL;
     enum auricle_error error = au_json_parse((const char *)data + 8, (size_t)header_bytes,

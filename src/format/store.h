@@ -31,7 +31,6 @@ struct format_weights {
     size_t n_blocks, block_capacity;
 
     struct format_ggml_header header;
-    bool has_header;
     struct format_whisper_extra extra;
 };
 

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "format/store.h"
 
-#define MAX_INDEX_BYTES (16u << 20)
+#define MAX_INDEX_BYTES (4u << 20) /* 16,384 tensors with long names */
 
 static enum auricle_error parse(struct format_weights *weights, const uint8_t *data, size_t bytes,
                                 struct au_fault *fault)

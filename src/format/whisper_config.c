@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define MAX_CONFIG_BYTES (4u << 20)
+#define MAX_CONFIG_BYTES (1u << 20)
 #define MAX_DIMENSION    (1 << 20)
 
 struct reader {

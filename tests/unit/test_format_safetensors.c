@@ -211,6 +211,29 @@ static void more_tensors_than_the_limit_are_refused(void **state)
     au_buf_deinit(&file);
 }
 
+static void a_header_of_a_million_numbers_is_refused(void **state)
+{
+    (void)state;
+    struct au_buf header, file;
+    au_buf_init(&header, 0);
+    au_buf_init(&file, 0);
+    au_buf_puts(&header, "{\"__metadata__\":{\"text\":\"");
+    for (int i = 0; i < 1000000; i++) /* commas in a text do not count */
+        au_buf_puts(&header, ",\\\"");
+    au_buf_puts(&header, "\"}}");
+    make(&file, header.data, 0);
+    assert_loads(&file);
+    au_buf_clear(&header);
+    au_buf_puts(&header, "{\"x\":[0");
+    for (int i = 0; i < 1000000; i++)
+        au_buf_puts(&header, ",0");
+    au_buf_puts(&header, "]}");
+    make(&file, header.data, 0);
+    assert_refused(&file, AURICLE_E_LIMIT, "values");
+    au_buf_deinit(&header);
+    au_buf_deinit(&file);
+}
+
 static void damage_never_crashes(void **state)
 {
     (void)state;
@@ -270,6 +293,7 @@ int test_format_safetensors(void)
         cmocka_unit_test(odd_header_lengths_are_refused),
         cmocka_unit_test(a_header_over_the_limit_is_refused_before_it_is_read),
         cmocka_unit_test(more_tensors_than_the_limit_are_refused),
+        cmocka_unit_test(a_header_of_a_million_numbers_is_refused),
         cmocka_unit_test(damage_never_crashes),
         cmocka_unit_test(other_files_are_named_in_the_refusal),
     };
