@@ -165,6 +165,9 @@ const char *kern_type_name(enum kern_type type); /* "f32", "bf16", "int8" */
 /* Table of the highest usable level that is not above `limit`, where a level above every level of
  * this architecture means "no limit". Static storage; never NULL.                               */
 const struct kern_ops *kern_select(enum kern_level limit);
+/* Every table this machine can run, generic first; NULL past the last. A level may have several
+ * (AVX2 with and without VNNI). For tests and benchmarks.                                        */
+const struct kern_ops *kern_table(size_t index);
 
 /* f32 <-> storage types, used when weights are read. Round to nearest, ties to even. */
 float kern_f16_to_f32(uint16_t half);

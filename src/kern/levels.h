@@ -75,6 +75,10 @@ size_t kern_heads_scratch_bytes_amx(size_t t, size_t d);
     float kern_max_##level(const float *x, size_t n, size_t *index);                              \
     float kern_dot_##level(const float *a, const float *b, size_t n);
 
+/* A variant of avx2 for processors with AVX-VNNI. */
+void kern_gemm_int8_avx2vnni(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
+                             size_t n1);
+
 KERN_DECLARE_LEVEL(generic)
 KERN_DECLARE_LEVEL(avx2)
 KERN_DECLARE_LEVEL(avx512vnni)

@@ -58,6 +58,9 @@ static const struct kern_ops generic = {
 
 #if defined(__x86_64__)
 static const struct kern_gemm f32_avx2 = GEMM_F32(avx2);
+static const struct kern_gemm bf16_avx2 = GEMM_BF16(avx2, avx2);
+static const struct kern_gemm int8_avx2 = GEMM_INT8(avx2, avx2);
+static const struct kern_gemm int8_avx2vnni = GEMM_INT8(avx2, avx2vnni);
 static const struct kern_gemm f32_avx512vnni = GEMM_F32(avx512vnni);
 static const struct kern_gemm bf16_avx512vnni = GEMM_BF16(avx512vnni, avx512vnni);
 static const struct kern_gemm int8_avx512vnni = GEMM_INT8(avx512vnni, avx512vnni);
@@ -70,7 +73,15 @@ static const struct kern_heads heads_amx = HEADS(amx, amx);
 
 static const struct kern_ops avx2 = {
     .level = KERN_AVX2,
-    .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
+    .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2},
+    .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
+    ROW_KERNELS(avx2),
+};
+
+/* The same level on a processor that has VNNI in 256 bits. */
+static const struct kern_ops avx2vnni = {
+    .level = KERN_AVX2,
+    .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2vnni},
     .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
     ROW_KERNELS(avx2),
 };
@@ -92,20 +103,35 @@ static const struct kern_ops amx = {
 };
 #endif
 
-static const struct kern_ops *const tables[KERN_N_LEVELS] = {
-    [KERN_GENERIC] = &generic,
+/* From the lowest level up; within a level the better table comes later. */
+static const struct {
+    const struct kern_ops *ops;
+    uint32_t needs; /* bits of kern_cpu_feature */
+} tables[] = {
+    {&generic, 0},
 #if defined(__x86_64__)
-    [KERN_AVX2] = &avx2,
-    [KERN_AVX512VNNI] = &avx512vnni,
-    [KERN_AMX] = &amx,
+    {&avx2, KERN_CPU_AVX2},
+    {&avx2vnni, KERN_CPU_AVX2 | KERN_CPU_AVXVNNI},
+    {&avx512vnni, KERN_CPU_AVX512},
+    {&amx, KERN_CPU_AMX},
 #endif
 };
 
+#define N_TABLES (sizeof(tables) / sizeof(tables[0]))
+
 const struct kern_ops *kern_select(enum kern_level limit)
 {
-    const int last = (unsigned)limit < KERN_N_LEVELS ? (int)limit : KERN_N_LEVELS - 1;
-    for (int level = last; level > KERN_GENERIC; level--)
-        if (tables[level] && kern_level_usable((enum kern_level)level))
-            return tables[level];
-    return &generic;
+    const struct kern_ops *best = &generic;
+    for (size_t i = 0; i < N_TABLES; i++)
+        if (tables[i].ops->level <= limit && (tables[i].needs & ~kern_cpu_features()) == 0)
+            best = tables[i].ops;
+    return best;
+}
+
+const struct kern_ops *kern_table(size_t index)
+{
+    for (size_t i = 0; i < N_TABLES; i++)
+        if ((tables[i].needs & ~kern_cpu_features()) == 0 && index-- == 0)
+            return tables[i].ops;
+    return NULL;
 }

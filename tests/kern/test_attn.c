@@ -79,7 +79,7 @@ static double bound(const struct fixture *f, enum kern_type type)
 
 static void every_size(void (*check)(const struct kern_ops *, enum kern_type, size_t, size_t))
 {
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++)
         for (int type = 0; type < KERN_N_TYPES; type++)

@@ -107,7 +107,7 @@ static void check_against_double(const struct fixture *f, enum kern_type type)
 static void every_size(void (*check)(const struct kern_ops *, const struct kern_ops *,
                                      enum kern_type, size_t, size_t, size_t))
 {
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++)
         for (int type = 0; type < KERN_N_TYPES; type++)
@@ -208,7 +208,7 @@ static void int8_does_not_saturate(void **state)
 {
     (void)state;
     enum { N_M = 17, N_N = 33, N_K = 4096 };
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++) {
         const struct kern_gemm *gemm = level[l]->gemm[KERN_INT8];
@@ -235,7 +235,7 @@ static void int8_does_not_saturate(void **state)
 static void zero_and_damaged_rows_are_quantised(void **state)
 {
     (void)state;
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++) {
         const struct kern_gemm *gemm = level[l]->gemm[KERN_INT8];

@@ -12,7 +12,7 @@ static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 63, 64, 65, 80, 384, 1000};
 /* Call check for every level and size, with x filled in [-1, 1) and its guards watched. */
 static void every_size(void (*check)(const struct kern_ops *, float *, size_t))
 {
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++) {
         for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -215,7 +215,7 @@ static void check_convolution_rows(const struct kern_ops *ops, size_t t_in, size
 static void convolution_rows_are_padded(void **state)
 {
     (void)state;
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++)
         for (size_t t_in = 1; t_in <= 20; t_in++)
@@ -296,7 +296,7 @@ static void levels_are_chosen_below_the_limit(void **state)
 static void tables_have_no_holes(void **state)
 {
     (void)state;
-    const struct kern_ops *level[KERN_N_LEVELS];
+    const struct kern_ops *level[MOST_TABLES];
     const size_t n_levels = usable_levels(level);
     for (size_t l = 0; l < n_levels; l++) {
         const struct kern_ops *o = level[l];

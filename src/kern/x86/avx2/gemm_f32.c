@@ -2,26 +2,10 @@
  * panels when rows are few. Same chains, same bits as the AVX-512 kernel.                        */
 #include "kern/levels.h"
 #include "kern/pack.h"
-#include "kern/x86/avx2/simd.h"
+#include "kern/x86/avx2/finish.h"
 
 #define ROWS   6
 #define HALVES 8 /* most half panels (registers) per row */
-
-/* Bias, activation, residual and store of up to 8 outputs of one row. */
-static inline void finish(const struct kern_gemm_job *job, __m256 acc, size_t m, size_t n,
-                          size_t n1)
-{
-    if (n >= n1)
-        return;
-    const size_t at = m * job->out_stride + n, left = n1 - n;
-    if (job->bias)
-        acc = _mm256_add_ps(acc, load8(job->bias + n, left));
-    if (job->act == KERN_ACT_GELU)
-        acc = gelu256(acc);
-    if (job->residual)
-        acc = _mm256_add_ps(acc, load8(job->residual + at, left));
-    store8(job->out + at, left, acc);
-}
 
 /* `halves` registers per row: two per panel. */
 __attribute__((always_inline)) static inline void tile(const struct kern_gemm_job *job, size_t m,
@@ -47,7 +31,7 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
     }
     for (size_t r = 0; r < rows; r++)
         for (size_t h = 0; h < halves; h++)
-            finish(job, acc[r][h], m + r, n + h * W, n1);
+            finish256(job, acc[r][h], m + r, n + h * W, n1);
 }
 
 static void panel(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n, size_t n1)
