@@ -123,6 +123,8 @@ struct kern_ops {
                        float eps);
     void (*gelu)(float *x, size_t n); /* in place, erf form */
     void (*add)(float *out, const float *a, const float *b, size_t n);
+    /* out = x - what int8 preparation keeps of x: the part for a second int8 row. */
+    void (*int8_residual)(float *out, const float *x, size_t n);
     void (*softmax)(float *x, size_t n);            /* in place */
     float (*log_sum_exp)(const float *x, size_t n); /* -inf entries are fine; all -inf gives -inf */
     float (*max)(const float *x, size_t n, size_t *index); /* first of equals; NaN never wins */

@@ -70,10 +70,15 @@ size_t kern_heads_scratch_bytes_amx(size_t t, size_t d);
                                  const float *beta, size_t d, float eps);                         \
     void kern_gelu_##level(float *x, size_t n);                                                   \
     void kern_add_##level(float *out, const float *a, const float *b, size_t n);                  \
+    void kern_int8_residual_##level(float *out, const float *x, size_t n);                        \
     void kern_softmax_##level(float *x, size_t n);                                                \
     float kern_log_sum_exp_##level(const float *x, size_t n);                                     \
     float kern_max_##level(const float *x, size_t n, size_t *index);                              \
     float kern_dot_##level(const float *a, const float *b, size_t n);
+
+/* Packing in vector code, the same bytes. */
+void kern_pack_int8_avx512vnni(void *packed, const float *w, size_t w_stride, size_t n, size_t k,
+                               size_t n0, size_t n1);
 
 /* A variant of avx2 for processors with AVX-VNNI. */
 void kern_gemm_int8_avx2vnni(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,

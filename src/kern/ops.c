@@ -20,10 +20,10 @@
         .prepared_bytes = kern_prep_bf16_bytes, .prepare = kern_prep_bf16_##prep_level,       \
         .run = kern_gemm_bf16_##level,                                                        \
     }
-#define GEMM_INT8(prep_level, level)                                                          \
+#define GEMM_INT8(packer, prep_level, level)                                                  \
     {                                                                                         \
         .id = "int8-p16x64-1", .type = KERN_INT8, .tile_m = KERN_PANEL, .tile_n = KERN_PANEL, \
-        .packed_bytes = kern_pack_int8_bytes, .pack = kern_pack_int8,                         \
+        .packed_bytes = kern_pack_int8_bytes, .pack = packer,                                 \
         .prepared_bytes = kern_prep_int8_bytes, .prepare = kern_prep_int8_##prep_level,       \
         .run = kern_gemm_int8_##level,                                                        \
     }
@@ -32,7 +32,8 @@
 #define ROW_KERNELS(level)                                                                     \
                                                                                                \
     .attn_row = kern_attn_row_##level, .layer_norm = kern_layer_norm_##level,                  \
-    .gelu = kern_gelu_##level, .add = kern_add_##level, .softmax = kern_softmax_##level,       \
+    .gelu = kern_gelu_##level, .add = kern_add_##level,                                        \
+    .int8_residual = kern_int8_residual_##level, .softmax = kern_softmax_##level,              \
     .log_sum_exp = kern_log_sum_exp_##level, .max = kern_max_##level, .dot = kern_dot_##level, \
     .conv3_rows = kern_conv3_rows, .power_spectrum = kern_power_spectrum_##level
 
@@ -45,7 +46,7 @@
 
 static const struct kern_gemm f32_generic = GEMM_F32(generic);
 static const struct kern_gemm bf16_generic = GEMM_BF16(generic, generic);
-static const struct kern_gemm int8_generic = GEMM_INT8(generic, generic);
+static const struct kern_gemm int8_generic = GEMM_INT8(kern_pack_int8, generic, generic);
 
 static const struct kern_heads heads_generic = HEADS(f32, generic);
 
@@ -59,13 +60,14 @@ static const struct kern_ops generic = {
 #if defined(__x86_64__)
 static const struct kern_gemm f32_avx2 = GEMM_F32(avx2);
 static const struct kern_gemm bf16_avx2 = GEMM_BF16(avx2, avx2);
-static const struct kern_gemm int8_avx2 = GEMM_INT8(avx2, avx2);
-static const struct kern_gemm int8_avx2vnni = GEMM_INT8(avx2, avx2vnni);
+static const struct kern_gemm int8_avx2 = GEMM_INT8(kern_pack_int8, avx2, avx2);
+static const struct kern_gemm int8_avx2vnni = GEMM_INT8(kern_pack_int8, avx2, avx2vnni);
 static const struct kern_gemm f32_avx512vnni = GEMM_F32(avx512vnni);
 static const struct kern_gemm bf16_avx512vnni = GEMM_BF16(avx512vnni, avx512vnni);
-static const struct kern_gemm int8_avx512vnni = GEMM_INT8(avx512vnni, avx512vnni);
+static const struct kern_gemm int8_avx512vnni = GEMM_INT8(kern_pack_int8_avx512vnni, avx512vnni,
+                                                          avx512vnni);
 static const struct kern_gemm bf16_amx = GEMM_BF16(avx512vnni, amx);
-static const struct kern_gemm int8_amx = GEMM_INT8(avx512vnni, amx);
+static const struct kern_gemm int8_amx = GEMM_INT8(kern_pack_int8_avx512vnni, avx512vnni, amx);
 
 static const struct kern_heads heads_avx2 = HEADS(f32, avx2);
 static const struct kern_heads heads_avx512vnni = HEADS(f32, avx512vnni);

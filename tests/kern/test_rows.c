@@ -177,6 +177,30 @@ static void gelu_is_accurate_and_levels_agree(void **state)
     every_size(check_gelu);
 }
 
+static void check_residual(const struct kern_ops *ops, float *x, size_t n)
+{
+    float same[MOST], largest = 0.0f;
+    struct guarded g;
+    float *out = guarded_create(&g, n * sizeof(float), 4);
+    for (size_t i = 0; i < n; i++)
+        largest = fmaxf(largest, fabsf(x[i]));
+    ops->int8_residual(out, x, n);
+    for (size_t i = 0; i < n; i++) {
+        const double kept = (double)x[i] - (double)out[i], step = (double)largest / 127.0;
+        assert_near((double)out[i], 0.0, step * 0.5001);
+        assert_near(kept / step, rint(kept / step), 1e-4);
+    }
+    kern_select(KERN_GENERIC)->int8_residual(same, x, n);
+    assert_same_bits(out, same, n);
+    guarded_destroy(&g);
+}
+
+static void residual_is_what_rounding_left(void **state)
+{
+    (void)state;
+    every_size(check_residual);
+}
+
 static void exponential_is_accurate(void **state)
 {
     (void)state;
@@ -316,6 +340,7 @@ int main(void)
         cmocka_unit_test(maximum_is_the_first_and_never_nan),
         cmocka_unit_test(dot_and_add_match),
         cmocka_unit_test(gelu_is_accurate_and_levels_agree),
+        cmocka_unit_test(residual_is_what_rounding_left),
         cmocka_unit_test(exponential_is_accurate),
         cmocka_unit_test(convolution_rows_are_padded),
         cmocka_unit_test(half_precision_round_trips),

@@ -169,3 +169,11 @@ void kern_prep_int8_generic(void *prepared, const float *x, size_t x_stride, siz
                 i < k ? quantise(from[i], inverse) : 0;
     }
 }
+
+void kern_int8_residual_generic(float *out, const float *x, size_t n)
+{
+    const float largest = max_magnitude(x, n), scale = largest / 127.0f;
+    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    for (size_t i = 0; i < n; i++)
+        out[i] = fmaf(-(float)quantise(x[i], inverse), scale, x[i]);
+}

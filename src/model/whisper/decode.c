@@ -37,13 +37,17 @@ struct decoding {
     size_t d, head_width, n_heads;
 
     struct place *places; /* [n] */
-    float *x;             /* [n, d] residual stream */
-    float *normed;        /* [n, d] normed rows, then the heads' outputs */
-    float *wide;          /* [n, max(3d, F)] queries (keys, values), then the perceptron's inside */
-    float *picked;        /* [n_logits, d] final rows whose logits are wanted */
-    float *logits;        /* [n_logits, V] when the rows' own are not one matrix */
-    float *scores;        /* [n_threads][n_scores] */
+    size_t *groups;       /* [n_groups + 1] first tokens of groups that share a window */
+    size_t n_groups;
+    float *x;      /* [n, d] residual stream */
+    float *normed; /* [n, d] normed rows, then the heads' outputs */
+    float *wide;   /* [n, max(3d, F)] queries (keys, values), then the perceptron's inside */
+    float *picked; /* [n_logits, d] final rows whose logits are wanted */
+    float *logits; /* [n_logits, V] when the rows' own are not one matrix */
+    float *scores; /* [n_threads][n_scores] */
     size_t n_scores;
+    unsigned char *cross_scratch; /* [n_threads][cross_bytes] */
+    size_t cross_bytes;
     void *scratch; /* products */
 };
 
@@ -71,15 +75,18 @@ static void take_buffers(struct decoding *dec, struct tensor_workspace *ws)
     dec->d = (size_t)dims->n_text_state;
     dec->n_heads = (size_t)dims->n_text_head;
     dec->head_width = dec->d / dec->n_heads;
-    dec->n_scores = au_round_up(whisper_larger((size_t)dims->n_audio_ctx, (size_t)dims->n_text_ctx),
-                                AU_ALIGN / sizeof(float));
+    dec->n_scores = au_round_up((size_t)dims->n_text_ctx, AU_ALIGN / sizeof(float));
     dec->places = tensor_take(ws, dec->n, sizeof *dec->places);
+    dec->groups = tensor_take(ws, dec->n + 1, sizeof *dec->groups);
     dec->x = tensor_take(ws, dec->n * dec->d, sizeof(float));
     dec->normed = tensor_take(ws, dec->n * dec->d, sizeof(float));
     dec->wide = tensor_take(ws, dec->n * whisper_larger(3 * dec->d, hidden), sizeof(float));
     dec->picked = tensor_take(ws, dec->n_logits * dec->d, sizeof(float));
     dec->logits = tensor_take(ws, dec->n_logits * (size_t)dims->n_vocab, sizeof(float));
     dec->scores = tensor_take(ws, (size_t)dec->n_threads * dec->n_scores, sizeof(float));
+    struct tensor_cross cross = whisper_cross(dec->model);
+    dec->cross_bytes = au_round_up(tensor_cross_scratch_bytes(&cross), AU_ALIGN);
+    dec->cross_scratch = tensor_take(ws, (size_t)dec->n_threads, dec->cross_bytes);
     dec->scratch = tensor_take(ws, product_scratch(dec->model, dec->n, dec->n_logits), 1);
 }
 
@@ -167,55 +174,66 @@ static void self_attention(struct decoding *dec, int layer)
                       KERN_ACT_NONE, dec->scratch);
 }
 
-/* Scores before softmax: word alignment normalises over the frames that hold sound only. */
-static void raw_scores(const struct decoding *dec, const struct kern_attn_row_job *job, float *out)
+/* Where the head's scores before softmax are wanted for a token (word alignment normalises over the
+ * frames that hold sound only), or NULL.                                                        */
+static float *wanted_scores(const struct decoding *dec, const struct place *place, int layer,
+                            size_t head)
 {
-    for (size_t i = 0; i < job->n_keys; i++)
-        out[i] = dec->model->ops->dot(job->q, job->k + i * job->kv_stride, job->d) * job->scale;
+    const struct whisper_model *model = dec->model;
+    const struct whisper_row *row = place->row;
+
+    for (size_t i = 0; row->cross_weights && i < model->n_heads; i++)
+        if (model->heads[i].layer == layer && (size_t)model->heads[i].head == head)
+            return row->cross_weights + (i * (size_t)row->n_tokens + (size_t)place->index) *
+                                            (size_t)model->dims.n_audio_ctx;
+    return NULL;
 }
 
+/* task = head * n_groups + group: workers that run at the same time share a group's keys. */
 static void cross_task(void *context, size_t task, int worker)
 {
     const struct attention_call *call = context;
     struct decoding *dec = call->dec;
-    const struct whisper_model *model = dec->model;
-    size_t token = task % dec->n, head = task / dec->n;
-    size_t column = head * dec->head_width;
-    const struct place *place = &dec->places[token];
-    const struct whisper_row *row = place->row;
-    const float *kv = row->window->kv + (size_t)call->layer * row->window->layer_floats;
-    struct kern_attn_row_job job = {
-        .q = dec->wide + token * dec->d + column,
-        .k = kv + column,
-        .v = kv + dec->d + column,
-        .scores = dec->scores + (size_t)worker * dec->n_scores,
-        .out = dec->normed + token * dec->d + column,
-        .kv_stride = 2 * dec->d,
-        .n_keys = (size_t)model->dims.n_audio_ctx,
-        .d = dec->head_width,
-        .scale = 1.0F / sqrtf((float)dec->head_width),
-    };
-    model->ops->attn_row(&job);
+    const struct tensor_cross cross = whisper_cross(dec->model);
+    size_t head = task / dec->n_groups, first = dec->groups[task % dec->n_groups];
+    size_t m = dec->groups[task % dec->n_groups + 1] - first;
+    const float *q[TENSOR_CROSS_QUERIES];
+    float *out[TENSOR_CROSS_QUERIES], *scores[TENSOR_CROSS_QUERIES];
 
-    if (!row->cross_weights)
-        return;
-    for (size_t i = 0; i < model->n_heads; i++) {
-        if (model->heads[i].layer == call->layer && (size_t)model->heads[i].head == head)
-            raw_scores(dec, &job,
-                       row->cross_weights +
-                           (i * (size_t)row->n_tokens + (size_t)place->index) * job.n_keys);
+    for (size_t i = 0; i < m; i++) {
+        q[i] = dec->wide + (first + i) * dec->d + head * dec->head_width;
+        out[i] = dec->normed + (first + i) * dec->d + head * dec->head_width;
+        scores[i] = wanted_scores(dec, &dec->places[first + i], call->layer, head);
     }
+    const struct whisper_window *window = dec->places[first].row->window;
+    tensor_cross_run(&cross, whisper_window_head(window, (size_t)call->layer, head), q, out, scores,
+                     m, 1.0F / sqrtf((float)dec->head_width),
+                     dec->cross_scratch + (size_t)worker * dec->cross_bytes);
+}
+
+/* Neighbouring tokens of the same window form a group. */
+static void find_groups(struct decoding *dec)
+{
+    dec->n_groups = 0;
+    for (size_t t = 0; t < dec->n; t++) {
+        size_t first = dec->n_groups > 0 ? dec->groups[dec->n_groups - 1] : 0;
+        if (t == 0 || t - first == TENSOR_CROSS_QUERIES ||
+            dec->places[t].row->window != dec->places[first].row->window)
+            dec->groups[dec->n_groups++] = t;
+    }
+    dec->groups[dec->n_groups] = dec->n;
 }
 
 static void cross_attention(struct decoding *dec, int layer)
 {
     const struct whisper_block *block = &dec->model->decoder[layer];
+    struct attention_call call = {dec, layer};
     size_t d = dec->d;
 
     whisper_norm_rows(dec->model, dec->pool, &block->cross_ln, dec->x, dec->n, dec->normed);
     tensor_linear_run(&block->cross_q, dec->pool, dec->normed, d, dec->n, dec->wide, d, NULL,
                       KERN_ACT_NONE, dec->scratch);
-    run_heads(dec, layer, (size_t)dec->model->dims.n_audio_ctx, cross_task);
+    au_pool_run(dec->pool, dec->n_heads * dec->n_groups, cross_task, &call);
     tensor_linear_run(&block->cross_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
                       KERN_ACT_NONE, dec->scratch);
 }
@@ -292,6 +310,7 @@ void whisper_decode_traced(const struct whisper_model *model, struct au_pool *po
     }
     take_buffers(&dec, ws);
     embed(&dec);
+    find_groups(&dec);
     for (int i = 0; i < model->dims.n_text_layer; i++) {
         self_attention(&dec, i);
         cross_attention(&dec, i);

@@ -26,7 +26,7 @@
 
 /* What a worker has to itself while it carries a block of rows. */
 struct worker_buffers {
-    float *wide;          /* [block_rows, widest] or the convolution's frames */
+    float *wide;          /* [block_rows, widest], the convolution's frames, or a head's values */
     float *row;           /* one normed row, or three of the end of a convolution's input */
     void *prepared;       /* a product's input */
     void *prepared_inner; /* the perceptron's inside, quantised */
@@ -99,8 +99,9 @@ static void take_worker_buffers(const struct encoding *e, struct worker_buffers 
     for (int i = 0; i < model->dims.n_text_layer; i++)
         prepared = whisper_larger(prepared,
                                   tensor_linear_scratch_bytes(&model->decoder[i].cross_kv, rows));
-    w->wide = tensor_take(e->ws, whisper_larger(rows * widest, frames_of(rows) * e->d),
-                          sizeof(float));
+    size_t values = e->n * (size_t)(model->dims.n_text_state / model->dims.n_text_head);
+    size_t wide = whisper_larger(rows * widest, frames_of(rows) * e->d);
+    w->wide = tensor_take(e->ws, whisper_larger(wide, values), sizeof(float));
     w->row = tensor_take(e->ws, 3 * whisper_larger(e->d, (size_t)model->dims.n_mels),
                          sizeof(float));
     w->prepared = tensor_take(e->ws, prepared, 1);
@@ -236,24 +237,45 @@ static void convolution_rows(const struct passage *p, struct worker_buffers *w, 
     project_heads(e, 0, w, first, end);
 }
 
-/* The final norm and the keys and values that every decoder layer will attend to. */
-static void final_rows(const struct passage *p, struct worker_buffers *w, size_t first, size_t end)
+/* The final norm. */
+static void norm_rows(const struct passage *p, struct worker_buffers *w, size_t first, size_t end)
+{
+    const struct encoding *e = p->e;
+    const struct whisper_norm *norm = &e->model->encoder_ln;
+    float *out = p->out ? p->out : e->x;
+    (void)w;
+
+    for (size_t row = first; row < end; row++)
+        e->model->ops->layer_norm(out + row * e->d, e->x + row * e->d, norm->gamma, norm->beta,
+                                  e->d, WHISPER_LN_EPS);
+}
+
+/* Keys of one decoder layer, packed; its values, which can only be packed when all are there. */
+static void cross_rows(const struct passage *p, struct worker_buffers *w, size_t first, size_t end)
 {
     const struct encoding *e = p->e;
     const struct whisper_model *model = e->model;
+    const struct tensor_linear *cross_kv = &model->decoder[p->layer].cross_kv;
+    const struct tensor_cross cross = whisper_cross(model);
     size_t m = end - first, d = e->d;
-    float *x = (p->out ? p->out : e->x) + first * d;
+    const float *x = (p->out ? p->out : e->x) + first * d;
 
+    tensor_linear_prepare(cross_kv, x, d, m, w->prepared);
+    tensor_linear_apply(cross_kv, w->prepared, m, w->wide, 2 * d, NULL, KERN_ACT_NONE);
+    for (size_t head = 0; head < (size_t)model->dims.n_text_head; head++)
+        tensor_cross_pack_keys(&cross, whisper_window_head(p->window, (size_t)p->layer, head),
+                               w->wide + head * cross.d, 2 * d, first, end);
     for (size_t i = 0; i < m; i++)
-        model->ops->layer_norm(x + i * d, e->x + (first + i) * d, model->encoder_ln.gamma,
-                               model->encoder_ln.beta, d, WHISPER_LN_EPS);
-    for (int i = 0; i < model->dims.n_text_layer; i++) {
-        const struct tensor_linear *cross_kv = &model->decoder[i].cross_kv;
-        float *kv = p->window->kv + (size_t)i * p->window->layer_floats + first * 2 * d;
-        if (i == 0)
-            tensor_linear_prepare(cross_kv, x, d, m, w->prepared);
-        tensor_linear_apply(cross_kv, w->prepared, m, kv, 2 * d, NULL, KERN_ACT_NONE);
-    }
+        memcpy(e->mixed + (first + i) * d, w->wide + i * 2 * d + d, d * sizeof(float));
+}
+
+static void cross_values_task(void *context, size_t task, int worker)
+{
+    const struct passage *p = context;
+    const struct encoding *e = p->e;
+    const struct tensor_cross cross = whisper_cross(e->model);
+    tensor_cross_pack_values(&cross, whisper_window_head(p->window, (size_t)p->layer, task),
+                             e->mixed + task * cross.d, e->d, e->workers[worker].wide);
 }
 
 /* ---- Heads ----------------------------------------------------------------------------------- */
@@ -292,8 +314,13 @@ static void encode_window(struct encoding *e, struct whisper_window *window, flo
         run_passage(&p);
         trace_rows(e, "block", i, e->x);
     }
-    p.rows = final_rows;
+    p.rows = norm_rows;
     run_passage(&p);
+    p.rows = cross_rows;
+    for (p.layer = 0; p.layer < model->dims.n_text_layer; p.layer++) {
+        run_passage(&p);
+        au_pool_run(e->pool, (size_t)model->dims.n_text_head, cross_values_task, &p);
+    }
 }
 
 void whisper_encode_traced(const struct whisper_model *model, struct au_pool *pool,

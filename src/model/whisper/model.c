@@ -70,27 +70,29 @@ const struct whisper_head *whisper_alignment_heads(const struct whisper_model *m
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
-static size_t window_layer_floats(const struct whisper_model *model)
+static size_t window_heads_bytes(const struct whisper_model *model)
 {
-    return (size_t)model->dims.n_audio_ctx * 2 * (size_t)model->dims.n_text_state;
+    struct tensor_cross cross = whisper_cross(model);
+    return tensor_cross_bytes(&cross) * (size_t)model->dims.n_text_head *
+           (size_t)model->dims.n_text_layer;
 }
 
 size_t whisper_window_bytes(const struct whisper_model *model)
 {
-    return sizeof(struct whisper_window) +
-           window_layer_floats(model) * (size_t)model->dims.n_text_layer * sizeof(float);
+    return sizeof(struct whisper_window) + window_heads_bytes(model);
 }
 
 enum auricle_error whisper_window_create(const struct whisper_model *model,
                                          struct whisper_window **out)
 {
+    struct tensor_cross cross = whisper_cross(model);
     struct whisper_window *window = au_calloc(1, sizeof *window);
     if (!window)
         return AURICLE_E_NOMEM;
-    window->layer_floats = window_layer_floats(model);
-    window->kv = au_alloc_aligned(window->layer_floats * (size_t)model->dims.n_text_layer *
-                                  sizeof(float));
-    if (!window->kv) {
+    window->head_bytes = tensor_cross_bytes(&cross);
+    window->n_heads = (size_t)model->dims.n_text_head;
+    window->heads = au_alloc_aligned(window_heads_bytes(model));
+    if (!window->heads) {
         whisper_window_destroy(window);
         return AURICLE_E_NOMEM;
     }
@@ -102,7 +104,7 @@ void whisper_window_destroy(struct whisper_window *window)
 {
     if (!window)
         return;
-    au_free(window->kv);
+    au_free(window->heads);
     au_free(window);
 }
 

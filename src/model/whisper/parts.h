@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/whisper/names.h"
 #include "model/whisper/whisper.h"
+#include "tensor/cross.h"
 #include "tensor/linear.h"
 
 #define WHISPER_LN_EPS 1e-5F
@@ -54,11 +55,29 @@ struct whisper_model {
     size_t n_heads;
 };
 
-/* Keys and values of one window: [n_text_layer][n_audio_ctx][2 D], key then value. */
+/* Keys and values of one window, packed per layer and head:
+ * [n_text_layer][n_text_head][head_bytes]. Layer and head: whisper_window_head.                  */
 struct whisper_window {
-    size_t layer_floats;
-    float *kv;
+    size_t head_bytes, n_heads;
+    unsigned char *heads;
 };
+
+/* How a model's decoder attends to the audio. */
+static inline struct tensor_cross whisper_cross(const struct whisper_model *model)
+{
+    return (struct tensor_cross){
+        .ops = model->ops,
+        .type = model->type,
+        .n_keys = (size_t)model->dims.n_audio_ctx,
+        .d = (size_t)(model->dims.n_text_state / model->dims.n_text_head),
+    };
+}
+
+static inline unsigned char *whisper_window_head(const struct whisper_window *window, size_t layer,
+                                                 size_t head)
+{
+    return window->heads + (layer * window->n_heads + head) * window->head_bytes;
+}
 
 /* Keys and values of tokens: [n_text_layer][n_cells][2 D], key then value. */
 struct whisper_cells {

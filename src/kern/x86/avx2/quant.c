@@ -74,3 +74,15 @@ void kern_prep_bf16_avx2(void *prepared, const float *x, size_t x_stride, size_t
         }
     }
 }
+
+void kern_int8_residual_avx2(float *out, const float *x, size_t n)
+{
+    const float largest = max_magnitude(x, n);
+    const __m256 scale = _mm256_set1_ps(largest / 127.0f);
+    const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    for (size_t i = 0; i < n; i += W) {
+        const __m256 value = load8(x + i, n - i);
+        const __m256 kept = _mm256_cvtepi32_ps(quantise(value, inverse));
+        store8(out + i, n - i, _mm256_fnmadd_ps(kept, scale, value));
+    }
+}
