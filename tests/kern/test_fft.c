@@ -28,7 +28,7 @@ static void spectrum_is_the_squared_transform(void **state)
     struct setup s;
     (void)state;
     set_up(&s, 1);
-    const struct kern_ops *levels[KERN_N_LEVELS];
+    const struct kern_ops *levels[MOST_TABLES];
     size_t n_levels = usable_levels(levels);
     float power[N_BINS * TILE] __attribute__((aligned(64)));
     for (size_t l = 0; l < n_levels; l++) {
@@ -57,7 +57,7 @@ static void spectrum_is_the_squared_transform(void **state)
 
 static void levels_agree_bit_for_bit(void **state)
 {
-    const struct kern_ops *levels[KERN_N_LEVELS];
+    const struct kern_ops *levels[MOST_TABLES];
     size_t n_levels = usable_levels(levels);
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -78,7 +78,7 @@ static void levels_agree_bit_for_bit(void **state)
 static void short_tiles_and_odd_hops(void **state)
 {
     static const size_t hops[] = {1, 3, 160, 161};
-    const struct kern_ops *levels[KERN_N_LEVELS];
+    const struct kern_ops *levels[MOST_TABLES];
     size_t n_levels = usable_levels(levels);
     struct setup s;
     float one[N_BINS * TILE] __attribute__((aligned(64)));
