@@ -51,7 +51,7 @@ def show(label, text):
 
 def transcribe(program, path):
     """Run the program on one recording and print what came; whether it worked."""
-    command = [str(program), 'transcribe', '--format', 'json']
+    command = [str(program), 'transcribe', '--quiet', '--format', 'json']
     if 'MODEL_PATH' not in os.environ:
         command += ['--model', str(MODEL)]
     start = time.monotonic()

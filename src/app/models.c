@@ -217,6 +217,15 @@ enum auricle_error app_model_find_default(const struct app_model_folders *folder
     return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
 }
 
+char *app_model_find_vad(const struct app_model_folders *folders)
+{
+    static const char *const names[] = {"silero-vad", "silero_vad", "silero_vad_16k"};
+    char *path = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !path; i++)
+        path = find_in_all(folders, names[i]);
+    return path;
+}
+
 /* ---- Listing -------------------------------------------------------------------------------- */
 
 static uint64_t bytes_of(const char *path)

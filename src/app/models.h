@@ -33,6 +33,9 @@ AURICLE_MUST_CHECK enum auricle_error app_model_find(const struct app_model_fold
 AURICLE_MUST_CHECK enum auricle_error app_model_find_default(
     const struct app_model_folders *folders, char **path, bool *bundled, struct au_fault *fault);
 
+/* The voice activity model when none is named: a new string; NULL where none is installed. */
+char *app_model_find_vad(const struct app_model_folders *folders);
+
 struct app_model_entry {
     char *name; /* as --model takes it */
     char *path;

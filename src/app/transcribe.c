@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "app/interrupt.h"
-#include "app/models.h"
 #include "app/output.h"
 #include "app/progress.h"
 #include "base/clock.h"
@@ -297,81 +296,6 @@ static void transcribe_one(struct run *run, size_t i)
     auricle_result_destroy(result);
 }
 
-/* ---- The model ------------------------------------------------------------------------------ */
-
-static enum auricle_error find_model(const struct app_transcribe_args *args, char **path,
-                                     struct au_fault *fault)
-{
-    struct app_model_folders folders;
-    if (app_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
-        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    bool bundled = false;
-    enum auricle_error error = args->model
-                                   ? app_model_find(&folders, args->model, path, fault)
-                                   : app_model_find_default(&folders, path, &bundled, fault);
-    if (!error && bundled)
-        app_note(args->general.quiet,
-                 "auricle: using the small bundled model (%s): for better words put a larger "
-                 "Whisper model into %s and name it with --model",
-                 *path, folders.at[0]);
-    app_model_folders_deinit(&folders);
-    return error;
-}
-
-static void log_model(const struct auricle_engine *engine)
-{
-    struct auricle_model_info info;
-    auricle_engine_info(engine, &info);
-    au_log(
-        AU_LOG_INFO,
-        "model %s: %s, %.1f million parameters, %s, %.1f MB in memory, %s, %d threads, loaded in "
-        "%.0f ms",
-        info.path, info.format, (double)info.parameters / 1e6, info.compute,
-        (double)info.weight_bytes / 1e6, info.cpu_level, info.threads, 1e3 * info.load_seconds);
-}
-
-/* A language or task the model cannot do is a mistake of the call, not of an input. */
-static enum auricle_error check_abilities(const struct app_transcribe_args *args,
-                                          const struct auricle_engine *engine,
-                                          struct au_fault *fault)
-{
-    struct auricle_model_info info;
-    auricle_engine_info(engine, &info);
-    const char *language = args->options.language;
-    if (info.multilingual)
-        return AURICLE_OK;
-    if (language && !au_str_equal(language, "en"))
-        return au_fail(fault, AURICLE_E_UNSUPPORTED,
-                       "--language %s: the model %s knows English only; name a multilingual model",
-                       language, info.path);
-    if (args->options.task == AURICLE_TASK_TRANSLATE)
-        return au_fail(fault, AURICLE_E_UNSUPPORTED,
-                       "--task translate: the model %s knows English only; name a multilingual "
-                       "model",
-                       info.path);
-    return AURICLE_OK;
-}
-
-/* One recording is worked on at a time, so memory for one window is enough. */
-static enum auricle_error load_engine(const struct app_transcribe_args *args, const char *path,
-                                      struct auricle_engine **out, struct au_fault *fault)
-{
-    const struct auricle_options *o = &args->options;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    options.model = path;
-    options.threads = args->threads;
-    options.compute = (enum auricle_compute)args->compute;
-    options.cpu_level = args->cpu_level;
-    options.max_windows = 1;
-    options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
-    struct auricle_message message = {""};
-    enum auricle_error error = auricle_engine_create(&options, out, &message);
-    if (!error)
-        return AURICLE_OK;
-    bool named = strstr(message.text, path) != NULL;
-    return au_fail(fault, error, "%s%s%s", named ? "" : path, named ? "" : ": ", message.text);
-}
-
 /* ---- The call ------------------------------------------------------------------------------- */
 
 static enum auricle_error check_output(const struct app_transcribe_args *args, size_t n_inputs,
@@ -452,26 +376,19 @@ static int run_all(struct run *run)
     }
     if (!look_at_all(run))
         return APP_EXIT_INPUT;
-    char *model = NULL;
-    enum auricle_error error = find_model(run->args, &model, &fault);
-    if (!error)
-        error = load_engine(run->args, model, &run->engine, &fault);
-    au_free(model);
-    if (error) {
+    int code = app_transcribe_load(run->args, &run->engine, &fault);
+    if (code != APP_EXIT_OK) {
         app_error("%s", fault.text);
-        return APP_EXIT_MODEL;
-    }
-    log_model(run->engine);
-    if (check_abilities(run->args, run->engine, &fault) != AURICLE_OK) {
-        app_error("%s", fault.text);
-        return APP_EXIT_USAGE;
+        return code;
     }
     for (size_t i = 0; i < run->n_inputs && !app_interrupted() && !run->stdout_failed; i++)
         if (!run->bad[i])
             transcribe_one(run, i);
-    if (!run->args->output_dir && !run->stdout_failed &&
-        (error = app_stdout_close(&fault)) != AURICLE_OK)
-        report_output_error(run, error, fault.text);
+    if (!run->args->output_dir && !run->stdout_failed) {
+        enum auricle_error error = app_stdout_close(&fault);
+        if (error)
+            report_output_error(run, error, fault.text);
+    }
     return exit_code(run);
 }
 
@@ -501,6 +418,9 @@ static int run_checked(const struct app_transcribe_args *args, const struct app_
     return code;
 }
 
+static const char stopping[] =
+    "\nauricle: stopping, what is finished is kept; press ctrl-C again to stop at once\n";
+
 static int run_transcribe(const struct app_command *self, int argc, char **argv)
 {
     struct app_transcribe_args args;
@@ -511,9 +431,7 @@ static int run_transcribe(const struct app_command *self, int argc, char **argv)
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     app_transcribe_options_finish(&args);
-    app_interrupt_watch(args.general.quiet ? NULL
-                                           : "\nauricle: stopping after this window; press ctrl-C "
-                                             "again to stop at once\n");
+    app_interrupt_watch(args.general.quiet ? NULL : stopping);
     code = run_checked(&args, &parsed);
     app_settings_deinit(&settings);
     return code;

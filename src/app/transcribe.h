@@ -23,7 +23,9 @@ struct app_transcribe_args {
     int compute; /* enum auricle_compute */
     const char *cpu_level;
 
-    int task, seed;
+    int task, seed, long_form, vad, batch_size;
+    const char *vad_model;
+    double vad_threshold;
     double clips[APP_MAX_CLIPS];
     double patience, length_penalty, max_initial_timestamp;
     bool keep_blank;
@@ -36,5 +38,10 @@ extern const struct app_group *const app_transcribe_groups[];
 void app_transcribe_args_init(struct app_transcribe_args *args);
 /* Move what the parser could not place itself into args->options. */
 void app_transcribe_options_finish(struct app_transcribe_args *args);
+
+/* Load what the arguments ask for. Returns an exit code; where that is not 0 the fault has the
+ * sentence, and *out may hold an engine that is still to be destroyed.                           */
+int app_transcribe_load(const struct app_transcribe_args *args, struct auricle_engine **out,
+                        struct au_fault *fault);
 
 #endif

@@ -138,7 +138,7 @@ static enum auricle_error parse_suppress(void *target, const char *value, struct
 
 static enum auricle_error parse_threshold(float *out, const char *value, struct au_fault *fault)
 {
-    double number = NAN;
+    double number = (double)NAN;
     if (!au_str_equal(value, "off") && !au_parse_double(value, &number))
         return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give a number or off",
                        value);
@@ -368,6 +368,75 @@ static const struct app_option speech_options[] = {
     {.name = NULL},
 };
 
+static const struct app_option voice_options[] = {
+    {.name = "long-form",
+     .kind = APP_CHOICE,
+     .value = "auto|sequential|batched",
+     .offset = ARGS(long_form),
+     .help = "sequential: one window after the other, as the original program does; batched: "
+             "stretches of speech, many windows at once; auto: batched, unless text is conditioned "
+             "on what came before",
+     .otherwise = "auto"},
+    {.name = "batch-size",
+     .kind = APP_INT,
+     .value = "N",
+     .offset = ARGS(batch_size),
+     .min = 1,
+     .max = 256,
+     .help = "windows decoded at once; each takes memory",
+     .otherwise = "8"},
+    {.name = "vad",
+     .kind = APP_CHOICE,
+     .value = "auto|silero|energy|off",
+     .offset = ARGS(vad),
+     .help = "what finds speech for the batched form: a Silero model, loudness, or nothing; auto: "
+             "the model where there is one, else loudness",
+     .otherwise = "auto"},
+    {.name = "vad-model",
+     .kind = APP_TEXT,
+     .value = "NAME|PATH",
+     .offset = ARGS(vad_model),
+     .help = "the Silero model, found as --model is",
+     .otherwise = "silero-vad where it is installed"},
+    {.name = "vad-threshold",
+     .kind = APP_NUMBER,
+     .value = "X",
+     .offset = ARGS(vad_threshold),
+     .min = 0,
+     .max = 1,
+     .help = "chance of speech from which it counts as speech",
+     .otherwise = "0.5"},
+    {.name = "vad-min-speech-ms",
+     .kind = APP_NUMBER,
+     .value = "MS",
+     .offset = ARGS(options.vad_min_speech_ms),
+     .max = 60000,
+     .help = "shorter speech is dropped",
+     .otherwise = "100"},
+    {.name = "vad-min-silence-ms",
+     .kind = APP_NUMBER,
+     .value = "MS",
+     .offset = ARGS(options.vad_min_silence_ms),
+     .max = 60000,
+     .help = "silence that ends a stretch of speech",
+     .otherwise = "160"},
+    {.name = "vad-speech-pad-ms",
+     .kind = APP_NUMBER,
+     .value = "MS",
+     .offset = ARGS(options.vad_speech_pad_ms),
+     .max = 10000,
+     .help = "kept before and after speech",
+     .otherwise = "400"},
+    {.name = "vad-max-speech",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(options.vad_max_speech_seconds),
+     .max = 30,
+     .help = "longer stretches are cut at a silence; 0: what a window holds",
+     .otherwise = "0"},
+    {.name = NULL},
+};
+
 static const struct app_option input_options[] = {
     {.name = "raw-format",
      .kind = APP_PARSED,
@@ -497,11 +566,12 @@ static const struct app_option search_options[] = {
 static const struct app_group model_group = {"Model", model_options};
 static const struct app_group output_group = {"Output", output_options};
 static const struct app_group speech_group = {"Speech", speech_options};
+static const struct app_group voice_group = {"Long recordings", voice_options};
 static const struct app_group input_group = {"Input", input_options};
 static const struct app_group search_group = {"Search", search_options};
 
 const struct app_group *const app_transcribe_groups[] = {
-    &output_group, &model_group,   &speech_group,      &input_group,
+    &output_group, &model_group,   &speech_group,      &input_group, &voice_group,
     &search_group, &app_group_log, &app_group_general, NULL,
 };
 
@@ -514,6 +584,8 @@ void app_transcribe_args_init(struct app_transcribe_args *args)
     args->formats[0] = recog_render_find("txt");
     args->n_formats = 1;
     args->patience = 1;
+    args->batch_size = 8;
+    args->vad_threshold = (double)args->options.vad_threshold;
     args->length_penalty = (double)args->options.length_penalty;
     args->max_initial_timestamp = (double)args->options.max_initial_timestamp;
 }
@@ -522,6 +594,9 @@ void app_transcribe_options_finish(struct app_transcribe_args *args)
 {
     struct auricle_options *options = &args->options;
     options->task = (enum auricle_task)args->task;
+    options->long_form = (enum auricle_long_form)args->long_form;
+    options->vad = (enum auricle_vad)args->vad;
+    options->vad_threshold = (float)args->vad_threshold;
     options->seed = (uint64_t)args->seed;
     options->patience = (float)args->patience;
     options->length_penalty = (float)args->length_penalty;

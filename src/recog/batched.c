@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "recog/detect.h"
 #include "recog/packer.h"
@@ -132,7 +133,9 @@ static enum auricle_error fill(struct batched *b, struct au_fault *fault)
             start.n_prefix = b->n_prefix;
             b->prefix_used = true;
         }
+        int64_t began = au_now_ns();
         make_mel(b, slot, n_samples, &start.segment_frames);
+        b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
         recog_task_begin(slot->task, &start);
         b->n_used++;
     }

@@ -238,6 +238,10 @@ enum auricle_error auricle_session_complete(struct auricle_session *session,
                                             struct auricle_message *message)
 {
     struct au_fault fault = {0};
+    if (unit->kind == RECOG_UNIT_ENCODE)
+        session->timings.encoder += unit->seconds;
+    else
+        session->timings.decoder += unit->seconds;
     return recog_message(session->strategy.complete(session->strategy.self, unit, &fault), &fault,
                          message);
 }
@@ -277,6 +281,7 @@ enum auricle_error auricle_session_take_result(struct auricle_session *session,
     result->pub.duration = length < 0 ? 0 : (double)length / AUDIO_RATE_HZ;
     result->pub.timings = session->timings;
     result->pub.timings.decode_audio = recog_source_decode_seconds(session->source);
+    result->pub.timings.mel += recog_source_mel_seconds(session->source);
     result->pub.timings.total = (double)(au_now_ns() - session->started_ns) * 1e-9;
     *out = &result->pub;
     session->result = NULL;

@@ -25,7 +25,7 @@ struct recog_source {
     int64_t window_first;
     size_t n_window;
     int64_t length; /* -1 until the end was seen */
-    int64_t decode_ns;
+    int64_t decode_ns, mel_ns;
 };
 
 static enum auricle_error open_reader(struct recog_source *source, struct au_fault *fault)
@@ -176,6 +176,11 @@ double recog_source_decode_seconds(const struct recog_source *source)
     return (double)source->decode_ns * 1e-9;
 }
 
+double recog_source_mel_seconds(const struct recog_source *source)
+{
+    return (double)source->mel_ns * 1e-9;
+}
+
 size_t recog_source_block_samples(size_t n_frames)
 {
     return (n_frames + LEAD_FRAMES + 2) * AUDIO_MEL_HOP;
@@ -198,7 +203,9 @@ enum auricle_error recog_source_mel(struct recog_source *source, const struct au
                               .first = begin,
                               .count = got,
                               .total = begin + (int64_t)wanted + AUDIO_MEL_FFT};
+    int64_t started = au_now_ns();
     audio_mel_log(mel, &span, first, first + (int64_t)n_frames, out, max);
+    source->mel_ns += au_now_ns() - started;
     size_t inside = got / AUDIO_MEL_HOP;
     inside = inside > (size_t)lead ? inside - (size_t)lead : 0;
     *n_inside = inside < n_frames ? inside : n_frames;

@@ -29,6 +29,7 @@ int64_t recog_source_length(const struct recog_source *source);
 double recog_source_estimate(const struct recog_source *source);
 const char *recog_source_warning(const struct recog_source *source);   /* NULL: none */
 double recog_source_decode_seconds(const struct recog_source *source); /* time spent decoding */
+double recog_source_mel_seconds(const struct recog_source *source);    /* in recog_source_mel */
 
 /* Log-mel of frames [first, first + n_frames), not normalised, of the recording followed by
  *   silence. block [recog_source_block_samples(n_frames)] scratch

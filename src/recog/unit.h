@@ -49,6 +49,7 @@ struct auricle_unit {
     /* DECODE */
     struct recog_row *rows;
     size_t n_rows;
+    double seconds; /* output: this unit's share of the time its batch took */
 };
 
 #endif

@@ -43,7 +43,7 @@ def fixture(name):
     """Path of a fixture; the whole file of tests is skipped where it is absent."""
     path = os.path.join(SHARED, "fixtures", name)
     if not os.path.exists(path):
-        print(f"SKIPPED: fixture {name} is absent (looked in {SHARED}/fixtures)")
+        print(f"{path} is absent (set AURICLE_SHARED to the folder that holds fixtures/)")
         sys.exit(MESON_SKIP)
     return path
 

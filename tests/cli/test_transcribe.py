@@ -100,7 +100,18 @@ class Results(cli.Case):
     def test_timings_are_logged_on_request(self):
         done = transcribe(JFK, env={"LOG_PERFORMANCE_METRICS": "1"})
         self.expect(done, cli.OK, "INFO", "encoder", "decoder")
+        self.assertNotIn(" 0.0 ms", done.stderr)
         self.assertNotIn("INFO", transcribe(JFK).stderr)
+
+    def test_long_forms(self):
+        silero = fixture("silero-vad/silero_vad_16k_v62.safetensors")
+        for args in (["sequential"], ["batched", "--batch-size", "2"], ["batched", "--vad", "off"],
+                     ["batched", "--vad", "energy"], ["batched", "--vad-model", silero]):
+            done = transcribe("-q", "--long-form", *args, fixture("whisper-micro/long_75s.flac"))
+            self.expect(done, cli.OK)
+            self.assertTrue(done.stdout.strip(), args)
+        self.expect_one_line(transcribe("--vad", "silero", JFK), cli.MODEL, "--vad-model")
+        self.expect_one_line(transcribe("--vad-model", MODEL, JFK), cli.MODEL, MODEL)
 
     def test_threads_change_nothing(self):
         texts = {transcribe("-q", "--threads", n, JFK).stdout for n in ("1", "2", "3")}
@@ -255,7 +266,7 @@ class Interrupts(cli.Case):
     def test_what_is_finished_is_kept(self):
         code, out, err = self.interrupted(signal.SIGINT, long_wav(self))
         self.assertEqual(code, cli.INTERRUPTED, err)
-        self.assertIn("stopping after this window", err)
+        self.assertIn("stopping, what is finished is kept", err)
         self.assertIn("what was finished is kept", err)
         self.assertTrue(out.endswith(b"\n"))
         self.assertEqual(self.interrupted(signal.SIGTERM, long_wav(self))[0], 143)

@@ -1,0 +1,137 @@
+/* The model of a call of `auricle transcribe`: found, loaded, and asked whether it can do the
+ * call. */
+#include <string.h>
+
+#include "app/models.h"
+#include "app/transcribe.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+struct paths {
+    char *model, *vad; /* vad NULL: none */
+};
+
+static enum auricle_error find_model(const struct app_transcribe_args *args,
+                                     const struct app_model_folders *folders, char **path,
+                                     struct au_fault *fault)
+{
+    if (args->model)
+        return app_model_find(folders, args->model, path, fault);
+    bool bundled = false;
+    enum auricle_error error = app_model_find_default(folders, path, &bundled, fault);
+    if (!error && bundled)
+        app_note(args->general.quiet,
+                 "auricle: using the small bundled model (%s): for better words put a larger "
+                 "Whisper model into %s and name it with --model",
+                 *path, folders->at[0]);
+    return error;
+}
+
+/* A voice activity model is loaded only where it will be used. */
+static enum auricle_error find_vad(const struct app_transcribe_args *args,
+                                   const struct app_model_folders *folders, char **path,
+                                   struct au_fault *fault)
+{
+    const struct auricle_options *o = &args->options;
+    bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL;
+    if (sequential || o->vad == AURICLE_VAD_ENERGY || o->vad == AURICLE_VAD_OFF)
+        return AURICLE_OK;
+    if (args->vad_model)
+        return app_model_find(folders, args->vad_model, path, fault);
+    *path = app_model_find_vad(folders);
+    if (!*path && o->vad == AURICLE_VAD_SILERO)
+        return au_fail(fault, AURICLE_E_NOT_FOUND,
+                       "--vad silero: no Silero model is installed: name one with --vad-model, or "
+                       "say --vad energy or --vad off");
+    return AURICLE_OK;
+}
+
+static enum auricle_error find_paths(const struct app_transcribe_args *args, struct paths *out,
+                                     struct au_fault *fault)
+{
+    struct app_model_folders folders;
+    if (app_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    enum auricle_error error = find_model(args, &folders, &out->model, fault);
+    if (!error)
+        error = find_vad(args, &folders, &out->vad, fault);
+    app_model_folders_deinit(&folders);
+    return error;
+}
+
+static enum auricle_error load_engine(const struct app_transcribe_args *args,
+                                      const struct paths *paths, struct auricle_engine **out,
+                                      struct au_fault *fault)
+{
+    const struct auricle_options *o = &args->options;
+    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
+    bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL;
+    options.model = paths->model;
+    options.vad_model = paths->vad;
+    options.threads = args->threads;
+    options.compute = (enum auricle_compute)args->compute;
+    options.cpu_level = args->cpu_level;
+    options.max_windows = sequential ? 1
+                                     : args->batch_size; /* memory is reserved for all of them */
+    options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
+    struct auricle_message message = {""};
+    enum auricle_error error = auricle_engine_create(&options, out, &message);
+    if (!error)
+        return AURICLE_OK;
+    bool named = strstr(message.text, paths->model) ||
+                 (paths->vad && strstr(message.text, paths->vad));
+    return au_fail(fault, error, "%s%s%s", named ? "" : paths->model, named ? "" : ": ",
+                   message.text);
+}
+
+static void log_model(const struct auricle_engine *engine, const char *vad)
+{
+    struct auricle_model_info info;
+    auricle_engine_info(engine, &info);
+    au_log(
+        AU_LOG_INFO,
+        "model %s: %s, %.1f million parameters, %s, %.1f MB in memory, %s, %d threads, loaded in "
+        "%.0f ms%s%s",
+        info.path, info.format, (double)info.parameters / 1e6, info.compute,
+        (double)info.weight_bytes / 1e6, info.cpu_level, info.threads, 1e3 * info.load_seconds,
+        vad ? "; voice activity by " : "", vad ? vad : "");
+}
+
+/* A language or task the model cannot do is a mistake of the call, not of an input. */
+static enum auricle_error check_abilities(const struct app_transcribe_args *args,
+                                          const struct auricle_engine *engine,
+                                          struct au_fault *fault)
+{
+    struct auricle_model_info info;
+    auricle_engine_info(engine, &info);
+    const char *language = args->options.language;
+    if (info.multilingual)
+        return AURICLE_OK;
+    if (language && !au_str_equal(language, "en"))
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "--language %s: the model %s knows English only; name a multilingual model",
+                       language, info.path);
+    if (args->options.task == AURICLE_TASK_TRANSLATE)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "--task translate: the model %s knows English only; name a multilingual "
+                       "model",
+                       info.path);
+    return AURICLE_OK;
+}
+
+int app_transcribe_load(const struct app_transcribe_args *args, struct auricle_engine **out,
+                        struct au_fault *fault)
+{
+    struct paths paths = {NULL, NULL};
+    enum auricle_error error = find_paths(args, &paths, fault);
+    if (!error)
+        error = load_engine(args, &paths, out, fault);
+    if (!error)
+        log_model(*out, paths.vad);
+    au_free(paths.model);
+    au_free(paths.vad);
+    if (error)
+        return APP_EXIT_MODEL;
+    return check_abilities(args, *out, fault) == AURICLE_OK ? APP_EXIT_OK : APP_EXIT_USAGE;
+}
