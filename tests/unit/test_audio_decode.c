@@ -459,7 +459,7 @@ static void a_cut_is_a_slice(void **state)
 
 static void times_out_of_range_are_refused(void **state)
 {
-    static const double bad[] = {-1, NAN, INFINITY, 1e10};
+    static const double bad[] = {-1, (double)NAN, (double)INFINITY, 1e10};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         must_fail((const uint8_t *)"x", 1, &(struct audio_decode_options){.start_seconds = bad[i]},
