@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 CASE = re.compile(r'^\[ +(OK|FAILED|SKIPPED) +\] (.+)$', re.M)
-WHY_ABSENT = re.compile(r'^.* is absent \(set .*$', re.M)
+WHY_ABSENT = re.compile(r'^.* is absent$', re.M)
 PYTHON_RAN = re.compile(r'^Ran (\d+) tests? in ', re.M)
 PYTHON_NOT_OK = re.compile(r'^(?:OK|FAILED) \((.+)\)$', re.M)
 PYTHON_CASE = re.compile(r'^(?:FAIL|ERROR): (\S+)', re.M)

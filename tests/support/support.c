@@ -17,7 +17,7 @@ static char *below(const char *variable, const char *folder, const char *name)
     assert_non_null(path);
     if (root && au_file_exists(path))
         return path;
-    print_message("%s is absent (set %s)\n", path, variable);
+    print_message("%s is absent\n", path);
     au_free(path);
     return NULL;
 }
