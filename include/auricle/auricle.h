@@ -137,6 +137,10 @@ struct auricle_options {
      * that looks invented; negative: off. */
     double hallucination_silence_threshold;
 
+    /* Rules against invented text; see docs/HALLUCINATIONS.md. */
+    bool filter;        /* drop segments that a rule names */
+    bool keep_filtered; /* name the rule and keep the segment all the same */
+
     /* Voice activity, for the batched long form. Times as in Silero's own options. */
     enum auricle_vad vad;
     float vad_threshold;
@@ -159,8 +163,12 @@ struct auricle_options {
     bool finest_resampler; /* rather than the fast high-quality one */
 };
 
-/* What most people want: greedy, the temperature ladder, no conditioning on previous text. */
+/* What most people want: greedy, the temperature ladder, no conditioning on previous text, rules
+ * against invented text.                                                                         */
 AURICLE_API void auricle_options_default(struct auricle_options *out);
+/* As the default, but nothing is tried twice and doubt means silence: temperature 0 alone,
+ * no-speech threshold 0.8, log-probability threshold -0.5.                                       */
+AURICLE_API void auricle_options_strict(struct auricle_options *out);
 /* Exactly the original program's defaults. */
 AURICLE_API void auricle_options_reference(struct auricle_options *out);
 

@@ -98,7 +98,7 @@ static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
 
 /* ---- Filling --------------------------------------------------------------------------------- */
 
-static void make_mel(struct batched *b, struct slot *slot, size_t n_samples, int64_t *frames)
+static void prepare(struct batched *b, struct slot *slot, size_t n_samples, int64_t *frames)
 {
     const struct auricle_engine *engine = b->session->engine;
     size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
@@ -111,6 +111,7 @@ static void make_mel(struct batched *b, struct slot *slot, size_t n_samples, int
     audio_mel_log(engine->mel, &span, 0, (int64_t)inside, slot->task->mel, &max);
     audio_mel_normalise(slot->task->mel, inside * n_mels, max);
     memset(slot->task->mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
+    recog_task_hear(slot->task, b->samples, n_samples);
     *frames = (int64_t)inside;
 }
 
@@ -134,7 +135,7 @@ static enum auricle_error fill(struct batched *b, struct au_fault *fault)
             b->prefix_used = true;
         }
         int64_t began = au_now_ns();
-        make_mel(b, slot, n_samples, &start.segment_frames);
+        prepare(b, slot, n_samples, &start.segment_frames);
         b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
         recog_task_begin(slot->task, &start);
         b->n_used++;

@@ -39,6 +39,15 @@ void auricle_options_default(struct auricle_options *out)
     out->long_form = AURICLE_LONG_FORM_AUTO;
     out->beam_size = 0;
     out->condition_on_previous_text = false;
+    out->filter = true;
+}
+
+void auricle_options_strict(struct auricle_options *out)
+{
+    auricle_options_default(out);
+    out->n_temperatures = 1;
+    out->no_speech_threshold = 0.8f;
+    out->logprob_threshold = -0.5f;
 }
 
 enum auricle_error recog_options_check(const struct auricle_options *o, int max_beams,

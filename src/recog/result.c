@@ -78,9 +78,9 @@ static enum auricle_error make_room(struct auricle_segment **list, size_t *room,
 }
 
 enum auricle_error recog_result_add(struct recog_result *result,
-                                    const struct auricle_segment *segment)
+                                    const struct auricle_segment *segment, bool keep_filtered)
 {
-    bool drop = segment->filtered_by != NULL;
+    bool drop = segment->filtered_by && !keep_filtered;
     struct auricle_segment **list = drop ? &result->filtered : &result->segments;
     size_t *n = drop ? &result->pub.n_filtered : &result->pub.n_segments;
     enum auricle_error error = make_room(

@@ -17,9 +17,11 @@ struct recog_result {
 
 AURICLE_MUST_CHECK enum auricle_error recog_result_create(struct recog_result **out);
 
-/* Append a deep copy of a segment; `filtered_by` decides where it goes. Errors: NOMEM. */
+/* Append a deep copy of a segment. One that a rule dropped (filtered_by) goes to the list of those,
+ * unless keep_filtered. Errors: NOMEM.                                                           */
 AURICLE_MUST_CHECK enum auricle_error recog_result_add(struct recog_result *result,
-                                                       const struct auricle_segment *segment);
+                                                       const struct auricle_segment *segment,
+                                                       bool keep_filtered);
 AURICLE_MUST_CHECK enum auricle_error recog_result_set_warning(struct recog_result *result,
                                                                const char *sentence);
 /* Text of the whole, appended piece by piece. */

@@ -144,6 +144,8 @@ static enum auricle_error load_mel(struct sequential *seq, int64_t first, int64_
                                                 &ignored, &inside, fault);
     if (error)
         return error;
+    size_t lead = recog_source_lead_samples(first);
+    recog_task_hear(seq->task, seq->block + lead, (size_t)valid * AUDIO_MEL_HOP);
     size_t n = (size_t)valid * seq->n_mels, all = seq->window_frames * seq->n_mels;
     audio_mel_normalise(seq->task->mel, n, seq->max);
     memset(seq->task->mel + n, 0, (all - n) * sizeof(float));

@@ -186,6 +186,11 @@ size_t recog_source_block_samples(size_t n_frames)
     return (n_frames + LEAD_FRAMES + 2) * AUDIO_MEL_HOP;
 }
 
+size_t recog_source_lead_samples(int64_t first)
+{
+    return (size_t)(first < LEAD_FRAMES ? first : LEAD_FRAMES) * AUDIO_MEL_HOP;
+}
+
 enum auricle_error recog_source_mel(struct recog_source *source, const struct audio_mel *mel,
                                     int64_t first, size_t n_frames, float *block, float *out,
                                     float *max, size_t *n_inside, struct au_fault *fault)
@@ -198,6 +203,7 @@ enum auricle_error recog_source_mel(struct recog_source *source, const struct au
     enum auricle_error error = recog_source_read(source, begin, wanted, block, &got, fault);
     if (error)
         return error;
+    memset(block + got, 0, (wanted - got) * sizeof(float));
     /* The end is never mirrored: silence follows the recording. */
     struct audio_span span = {.samples = block,
                               .first = begin,

@@ -32,7 +32,8 @@ double recog_source_decode_seconds(const struct recog_source *source); /* time s
 double recog_source_mel_seconds(const struct recog_source *source);    /* in recog_source_mel */
 
 /* Log-mel of frames [first, first + n_frames), not normalised, of the recording followed by
- *   silence. block [recog_source_block_samples(n_frames)] scratch
+ *   silence. block [recog_source_block_samples(n_frames)] the samples it was made from, zeros past
+ *   the end
  *   out   [n_frames, bins]; *max is raised to the largest value
  *   *n_inside frames begin inside the recording (n_frames, or fewer at its end)
  * Errors: as recog_source_read.                                                                  */
@@ -42,5 +43,7 @@ AURICLE_MUST_CHECK enum auricle_error recog_source_mel(struct recog_source *sour
                                                        float *max, size_t *n_inside,
                                                        struct au_fault *fault);
 size_t recog_source_block_samples(size_t n_frames);
+/* Where in the block the first frame's own samples begin. */
+size_t recog_source_lead_samples(int64_t first);
 
 #endif

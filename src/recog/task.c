@@ -3,9 +3,11 @@
 #include "recog/task.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "recog/rules.h"
 #include "recog/session.h"
 #include "recog/trim.h"
 #include "text/compress.h"
@@ -47,10 +49,11 @@ enum auricle_error recog_task_create(struct auricle_session *session, struct rec
     au_buf_init(&task->scratch, 0);
     task->mel = au_alloc_array(recog_engine_window_frames(engine) * (size_t)engine->dims->n_mels,
                                sizeof(float));
+    task->loudness = au_calloc(recog_engine_window_frames(engine), sizeof(float));
     task->prompt = au_alloc_array(2 * n_ctx, sizeof(int32_t));
     task->text = au_alloc_array(2 * n_ctx, sizeof(int32_t));
     enum auricle_error error = AURICLE_E_NOMEM;
-    if (task->mel && task->prompt && task->text)
+    if (task->mel && task->loudness && task->prompt && task->text)
         error = reserve(task);
     if (error) {
         recog_task_destroy(task);
@@ -72,6 +75,7 @@ void recog_task_destroy(struct recog_task *task)
         recog_cells_unreserve(task->session->engine->free_cells, task->n_reserved_cells);
     au_buf_deinit(&task->scratch);
     au_free(task->mel);
+    au_free(task->loudness);
     au_free(task->prompt);
     au_free(task->text);
     au_free(task);
@@ -205,7 +209,7 @@ static void begin_align(struct recog_task *task)
 void recog_task_begin(struct recog_task *task, const struct recog_task_start *start)
 {
     assert(task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE);
-    task->seek = start->seek;
+    task->seek = task->window_begin = start->seek;
     task->segment_frames = start->segment_frames;
     task->previous = start->previous;
     task->n_previous = start->n_previous;
@@ -307,6 +311,63 @@ bool recog_task_finished(const struct recog_task *task)
     return task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE;
 }
 
+/* ---- Keeping --------------------------------------------------------------------------------- */
+
+void recog_task_hear(struct recog_task *task, const float *samples, size_t n)
+{
+    size_t frames = recog_engine_window_frames(task->session->engine);
+    for (size_t f = 0; f < frames; f++) {
+        double sum = 0;
+        size_t begin = f * AUDIO_MEL_HOP, end = begin + AUDIO_MEL_HOP;
+        for (size_t i = begin; i < end && i < n; i++)
+            sum += (double)samples[i] * (double)samples[i];
+        task->loudness[f] = (float)sqrt(sum / AUDIO_MEL_HOP);
+    }
+}
+
+/* RMS of the loudest tenth of a second between two moments of the window. */
+static float loudest(const struct recog_task *task, double begin, double end)
+{
+    enum { SPAN = 10 };
+    int64_t frames = (int64_t)recog_engine_window_frames(task->session->engine);
+    int64_t first = (int64_t)floor(begin * 100), last = (int64_t)ceil(end * 100);
+    first = first < 0 ? 0 : first;
+    last = last > frames ? frames : last;
+    double best = 0;
+    for (int64_t f = first; f < last; f++) {
+        double sum = 0;
+        int64_t stop = f + SPAN < last ? f + SPAN : last;
+        for (int64_t i = f; i < stop; i++)
+            sum += (double)task->loudness[i] * (double)task->loudness[i];
+        best = sum / (double)(stop - f) > best ? sum / (double)(stop - f) : best;
+    }
+    return (float)sqrt(best);
+}
+
+static const char *judge(const struct recog_task *task, const struct recog_piece *piece,
+                         const struct auricle_segment *segment, const char *text, size_t bytes)
+{
+    const struct auricle_options *o = &task->session->settings.options;
+    if (!o->filter)
+        return NULL;
+    double offset = (double)task->window_begin / 100.0;
+    size_t n_with_text = 0;
+    for (size_t i = 0; i < task->n_pieces; i++)
+        n_with_text += task->pieces[i].n_text > 0;
+    struct recog_evidence evidence = {
+        .text = text,
+        .bytes = bytes,
+        .language = segment->language,
+        .seconds = piece->end - piece->start,
+        .loudest = loudest(task, piece->start - offset, piece->end - offset),
+        .avg_logprob = segment->avg_logprob,
+        .no_speech_prob = segment->no_speech_prob,
+        .compression_ratio = segment->compression_ratio,
+        .compression_limit = o->compression_ratio_threshold,
+        .alone = n_with_text <= 1};
+    return recog_rules_judge(&evidence);
+}
+
 /* From time in the window to time in the recording. */
 static void place(struct auricle_segment *segment, const struct recog_timeline *timeline,
                   struct recog_words *words, const struct recog_piece *piece)
@@ -347,13 +408,16 @@ enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_p
         segment.n_words = piece->n_words;
     }
     bool instant = piece->start >= piece->end && piece->start <= piece->end;
-    if (instant || recog_trim(task->scratch.data, task->scratch.len, &begin) == 0) {
+    size_t bytes = recog_trim(task->scratch.data, task->scratch.len, &begin);
+    if (instant || bytes == 0) {
         segment.text = "";
         segment.n_tokens = segment.n_words = 0;
+    } else {
+        segment.filtered_by = judge(task, piece, &segment, task->scratch.data + begin, bytes);
     }
     if (timeline)
         place(&segment, timeline, task->words, piece);
     *tokens = segment.tokens;
-    *n_tokens = segment.n_tokens;
-    return recog_result_add(session->result, &segment);
+    *n_tokens = segment.filtered_by ? 0 : segment.n_tokens; /* invented text is no context */
+    return recog_result_add(session->result, &segment, session->settings.options.keep_filtered);
 }

@@ -37,7 +37,8 @@ struct recog_task {
     bool unit_out;
     bool keep_tail; /* text after the last pair of timestamps is kept; set after create */
     struct auricle_unit unit;
-    float *mel; /* [window_frames, n_mels], normalised; filled before begin */
+    float *mel;      /* [window_frames, n_mels], normalised; filled before begin */
+    float *loudness; /* [window_frames] RMS of each 10 ms; see recog_task_hear */
     struct whisper_window *window;
     struct recog_search *search;
     struct recog_align *align; /* NULL without word times */
@@ -45,6 +46,7 @@ struct recog_task {
     size_t n_reserved_cells;
     /* of this window */
     int64_t seek, segment_frames; /* 10 ms frames: where it begins, how many hold audio */
+    int64_t window_begin;         /* frame whose time the pieces count from zero at */
     const int32_t *previous;      /* text it is conditioned on; borrowed */
     size_t n_previous;
     const int32_t *prefix; /* text it begins with; borrowed */
@@ -65,6 +67,9 @@ struct recog_task {
 AURICLE_MUST_CHECK enum auricle_error recog_task_create(struct auricle_session *session,
                                                         struct recog_task **out);
 void recog_task_destroy(struct recog_task *task);
+
+/* Note how loud the window's n samples are, for the rules against invented text. */
+void recog_task_hear(struct recog_task *task, const float *samples, size_t n);
 
 struct recog_task_start {
     int64_t seek, segment_frames;
