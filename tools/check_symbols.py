@@ -45,6 +45,7 @@ def sanitizer_symbol(name):
 def member_layer(member):
     """Layer of an archive member: meson names src/base/error.c "base_error.c.o", and the objects of
     the libraries made in src/kern after their folder there, "x86_avx2_gemm.c.o"."""
+    member = re.sub(r'^meson-generated_\.\._', '', member)
     first = re.split(r'[_.]', member)[0]
     return 'kern' if first in ('generic', 'x86', 'arm') else first
 

@@ -183,7 +183,7 @@ static enum auricle_error drain(struct batched *b)
         enum auricle_error error = emit(slot);
         if (error)
             return error;
-        b->done = recog_timeline_seconds(&slot->timeline, INFINITY, RECOG_SIDE_END);
+        b->done = recog_timeline_seconds(&slot->timeline, (double)INFINITY, RECOG_SIDE_END);
         b->head = (b->head + 1) % b->n_slots;
         b->n_used--;
     }

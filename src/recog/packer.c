@@ -162,7 +162,7 @@ static enum auricle_error detected(struct recog_packer *packer, struct recog_spe
 /* Middle of the quietest moment in samples [begin, n). */
 static size_t quietest(const float *samples, size_t begin, size_t n)
 {
-    double sum = 0, best = INFINITY;
+    double sum = 0, best = (double)INFINITY;
     size_t at = n;
     for (size_t i = begin; i < n; i++) {
         sum += (double)samples[i] * (double)samples[i];

@@ -36,7 +36,7 @@ static void options_for(struct auricle_options *options)
     options->n_temperatures = 2;
     options->temperatures[1] = 0.4f;
     options->no_speech_threshold = NAN; /* the random weights find silence everywhere */
-    options->filter = false; /* and rules would find its text invented, rightly */
+    options->filter = false;            /* and rules would find its text invented, rightly */
     options->vad_max_speech_seconds = 6;
     options->word_timestamps = true;
 }

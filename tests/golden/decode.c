@@ -158,7 +158,7 @@ static void check_candidates(struct recog_search *search, int n_prompt,
         assert_int_equal(n_prompt + n + 1, au_json_size(tokens));
         for (int t = 0; t < n; t++)
             assert_int_equal(ids[t], au_json_int(au_json_item(tokens, (size_t)(n_prompt + t)), -1));
-        double want_sum = au_json_number(au_json_get(want, "sum_logprob"), NAN);
+        double want_sum = au_json_number(au_json_get(want, "sum_logprob"), (double)NAN);
         if (!(fabs(sum - want_sum) < 2e-3))
             fail_msg("candidate %zu sums to %.6f, expected %.6f", i, sum, want_sum);
     }

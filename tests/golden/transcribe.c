@@ -93,7 +93,7 @@ static void read_options(const struct au_json *from, struct auricle_options *o, 
 
 static void close_to(double got, const struct au_json *segment, const char *key, double bound)
 {
-    double want = au_json_number(au_json_get(segment, key), NAN);
+    double want = au_json_number(au_json_get(segment, key), (double)NAN);
     if (!(fabs(got - want) <= bound))
         fail_msg("%s is %.7f, expected %.7f", key, got, want);
 }

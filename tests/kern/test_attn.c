@@ -45,7 +45,7 @@ static void fixture_destroy(struct fixture *f)
 /* softmax(q k^T * scale) v for one row in double; cells may be NULL. */
 static void reference(const struct fixture *f, size_t row, const int32_t *cells, double *out)
 {
-    double score[256], largest = -INFINITY, sum = 0.0;
+    double score[256], largest = -(double)INFINITY, sum = 0.0;
     for (size_t i = 0; i < f->t; i++) {
         const float *key = f->k + (cells ? (size_t)cells[i] : i) * f->stride;
         score[i] = 0.0;

@@ -266,7 +266,7 @@ static void check_number(double value, const char *expected)
         assert_string_equal(buf.data, expected);
     if (isfinite(value)) {
         struct au_json *doc = parse(buf.data);
-        double again = au_json_number(doc, NAN);
+        double again = au_json_number(doc, (double)NAN);
         if (memcmp(&again, &value, sizeof value) != 0)
             fail_msg("%s reads back as %.17g, not %.17g", buf.data, again, value);
         au_json_free(doc);
@@ -286,8 +286,8 @@ static void numbers_are_short_and_read_back(void **state)
     check_number(1e300, "1e+300");
     check_number(DBL_TRUE_MIN, "5e-324");
     check_number(DBL_MAX, "1.7976931348623157e+308");
-    check_number(NAN, "null");
-    check_number(-INFINITY, "null");
+    check_number((double)NAN, "null");
+    check_number(-(double)INFINITY, "null");
     struct au_test_random r = {7};
     for (int i = 0; i < 20000; i++) {
         uint64_t bits = au_test_random_u64(&r);

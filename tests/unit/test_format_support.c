@@ -134,6 +134,7 @@ static void read_everything(const struct format_weights *weights)
             sum += (float)extra->vocab_bytes[i][j];
     for (int i = 0; extra->mel_filters && i < extra->n_mel_bins * extra->n_fft_bins; i++)
         sum += extra->mel_filters[i];
+    (void)sum;
 }
 
 static void open_and_read(const uint8_t *data, size_t n)

@@ -39,7 +39,7 @@ static double lse(const double *x, int begin, int end)
 static void mask(double *x, int begin, int end)
 {
     for (int i = begin; i < end; i++)
-        x[i] = -INFINITY;
+        x[i] = -(double)INFINITY;
 }
 
 /* The rules as the original states them, one after the other, on log-probabilities. */
@@ -70,7 +70,7 @@ static void reference_filter(const float *logits, const int32_t *seq, int n, boo
             mask(out, 0, BEGIN);
             mask(out, BEGIN + 11, VOCAB);
         }
-        double best = -INFINITY;
+        double best = -(double)INFINITY;
         for (int i = 0; i < BEGIN; i++)
             best = out[i] > best ? out[i] : best;
         if (lse(out, BEGIN, VOCAB) > best)
@@ -112,7 +112,7 @@ static void candidates_follow_the_rules(void **state)
         recog_pick(&rules, ops, logits, seq, (size_t)n, 5, 0, 0, &pick);
         for (int i = 0; i < pick.n; i++) {
             assert_true(fabs((double)pick.logprob[i] - want[pick.id[i]]) < 1e-5);
-            want[pick.id[i]] = -INFINITY;
+            want[pick.id[i]] = -(double)INFINITY;
             for (int j = 0; j < VOCAB; j++)
                 assert_true(!(want[j] > (double)pick.logprob[i] + 1e-5));
         }
@@ -248,7 +248,7 @@ static void a_wide_beam_with_patience_finds_the_best(void **state)
     struct recog_search_result got;
     recog_search_result(search, &got);
     int32_t seq[8];
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     try_all(seq, 0, 0, 3, &best);
     assert_true(fabs(got.sum_logprob / got.n_tokens - best) < 1e-5);
     recog_search_destroy(search);
