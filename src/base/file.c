@@ -121,6 +121,13 @@ enum auricle_error au_file_map_open(const char *path, struct au_file_map *out,
     return AURICLE_OK;
 }
 
+void au_file_map_keep(const struct au_file_map *map)
+{
+    void *data = (void *)(uintptr_t)map->data;
+    (void)madvise(data, map->bytes, MADV_NORMAL); /* advice only */
+    (void)madvise(data, map->bytes, MADV_WILLNEED);
+}
+
 void au_file_map_close(struct au_file_map *map)
 {
     if (map->data)

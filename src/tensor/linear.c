@@ -106,6 +106,17 @@ enum auricle_error tensor_linear_create_from(struct tensor_linear *out,
     return create(out, &packing, bias, pool);
 }
 
+enum auricle_error tensor_linear_create_packed(struct tensor_linear *out,
+                                               const struct kern_gemm *gemm, const void *packed,
+                                               const float *bias, size_t n, size_t k)
+{
+    struct tensor_linear made = {.gemm = gemm, .n = n, .k = k, .packed = packed};
+    enum auricle_error error = copy_bias(bias, n, &made.bias);
+    if (!error)
+        *out = made;
+    return error;
+}
+
 void tensor_linear_deinit(struct tensor_linear *linear)
 {
     if (!linear)

@@ -31,6 +31,13 @@ typedef void tensor_linear_fill(const void *context, size_t n0, size_t n1, float
 AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_from(
     struct tensor_linear *out, const struct kern_gemm *gemm, tensor_linear_fill *fill,
     const void *context, const float *bias, size_t n, size_t k, struct au_pool *pool);
+/* Around bytes that are packed already, [gemm->packed_bytes(n, k)], AU_ALIGN aligned; they are
+ * borrowed until deinit.                                                                        */
+AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_packed(struct tensor_linear *out,
+                                                                  const struct kern_gemm *gemm,
+                                                                  const void *packed,
+                                                                  const float *bias, size_t n,
+                                                                  size_t k);
 void tensor_linear_deinit(struct tensor_linear *linear); /* zeroed struct is fine */
 
 /* Scratch bytes for a run over at most m rows. */

@@ -1,6 +1,10 @@
 /* Whisper on made-up weights: named sizes, independence of batch, split and threads (exact bits),
  * every tensor naming, refusals in sentences, running out of memory.                             */
+#include <dirent.h>
 #include <math.h>
+
+#include "base/file.h"
+#include "base/str.h"
 
 #include "model/whisper/parts.h"
 #include "support/support.h"
@@ -584,6 +588,165 @@ static void a_configuration_of_another_model_is_noticed(void **state)
     au_test_scratch_remove(folder);
 }
 
+/* ---- Cache of packed weights ----------------------------------------------------------------- */
+
+struct cache_rig {
+    char *folder, *cache;
+    struct format_weights *weights;
+    float logits[STEPS * VOCAB]; /* without a cache */
+};
+
+static struct whisper_model *load_cached(const struct cache_rig *rig, enum kern_type type)
+{
+    struct whisper_model *model;
+    struct au_fault fault = {0};
+    au_test_ok(whisper_model_create_cached(rig->weights, kern_select(KERN_N_LEVELS), type, NULL,
+                                           rig->cache, &model, &fault),
+               &fault);
+    return model;
+}
+
+/* Load through the cache: mapped or not as expected, and the same numbers in any case. */
+static void expect_cached(const struct cache_rig *rig, bool mapped)
+{
+    static float logits[STEPS * VOCAB];
+    struct whisper_model *model = load_cached(rig, KERN_F32);
+    assert_int_equal(whisper_model_cached(model), mapped);
+    run_loaded(model, logits);
+    assert_memory_equal(logits, rig->logits, sizeof logits);
+    whisper_model_destroy(model);
+}
+
+static void cache_rig_open(struct cache_rig *rig)
+{
+    struct au_fault fault = {0};
+    struct whisper_model *model;
+
+    rig->folder = au_test_scratch_folder();
+    rig->cache = au_sprintf("%s/made/on/demand", rig->folder);
+    char *path = make_file(rig->folder, WHISPER_NAMES_HF, NULL, NULL);
+    au_test_ok(format_weights_open(path, &rig->weights, &fault), &fault);
+    au_test_ok(load(path, &model, &fault), &fault);
+    assert_false(whisper_model_cached(model));
+    run_loaded(model, rig->logits);
+    whisper_model_destroy(model);
+    au_free(path);
+}
+
+static void cache_rig_close(struct cache_rig *rig)
+{
+    format_weights_close(rig->weights);
+    au_free(rig->cache);
+    au_test_scratch_remove(rig->folder);
+}
+
+/* Path of the one file in the cache. */
+static char *cache_file(const struct cache_rig *rig)
+{
+    DIR *dir = opendir(rig->cache);
+    char *path = NULL;
+
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_null(path);
+        assert_true(au_str_ends(entry->d_name, ".packed"));
+        path = au_path_join(rig->cache, entry->d_name);
+    }
+    closedir(dir);
+    assert_non_null(path);
+    return path;
+}
+
+static void packed_weights_are_mapped_the_next_time(void **state)
+{
+    static struct cache_rig rig;
+    (void)state;
+
+    cache_rig_open(&rig);
+    expect_cached(&rig, false);
+    expect_cached(&rig, true);
+    expect_cached(&rig, true);
+    /* Another type is another file. */
+    struct whisper_model *model = load_cached(&rig, KERN_INT8);
+    assert_false(whisper_model_cached(model));
+    whisper_model_destroy(model);
+    model = load_cached(&rig, KERN_INT8);
+    assert_true(whisper_model_cached(model));
+    whisper_model_destroy(model);
+    expect_cached(&rig, true);
+    cache_rig_close(&rig);
+}
+
+static void a_damaged_cache_is_made_anew(void **state)
+{
+    static struct cache_rig rig;
+    (void)state;
+
+    cache_rig_open(&rig);
+    expect_cached(&rig, false);
+    char *path = cache_file(&rig);
+    size_t n;
+    char *good = au_test_read(path, &n);
+    /* Magic, version, number of parts, size, fingerprint, kernels; then parts: index, n, k,
+     * bytes. */
+    static const size_t places[] = {0, 16, 20, 24, 32, 45, 128, 136, 144, 152};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        good[places[i]] ^= 4;
+        au_free(au_test_write(rig.cache, au_path_name(path), good, n));
+        good[places[i]] ^= 4;
+        expect_cached(&rig, false);
+        if (places[i] >= 128 || places[i] == 20)
+            expect_cached(&rig, false); /* found out on the way: it had to go first */
+        expect_cached(&rig, true);
+    }
+    static const size_t sizes[] = {1, 100, 128, 200, 10000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        au_free(au_test_write(rig.cache, au_path_name(path), good, sizes[i]));
+        expect_cached(&rig, false);
+        expect_cached(&rig, true);
+    }
+    au_free(good);
+    au_free(path);
+    cache_rig_close(&rig);
+}
+
+static void a_cache_that_cannot_be_written_is_done_without(void **state)
+{
+    static struct cache_rig rig;
+    (void)state;
+
+    cache_rig_open(&rig);
+    au_free(rig.cache);
+    rig.cache = au_sprintf("%s/model.safetensors/no", rig.folder); /* a file is in the way */
+    expect_cached(&rig, false);
+    expect_cached(&rig, false);
+    cache_rig_close(&rig);
+}
+
+/* Memory that fails may cost the cache or the load, nothing else. */
+static void a_cache_without_memory_harms_nothing(void **state)
+{
+    static struct cache_rig rig;
+    (void)state;
+
+    cache_rig_open(&rig);
+    for (int round = 0; round < 2; round++) { /* making it, then mapping it */
+        for (uint64_t n = 0; n < 400; n += 3) {
+            struct whisper_model *model = NULL;
+            au_mem_fail_at(n, false);
+            enum auricle_error error = whisper_model_create_cached(
+                rig.weights, kern_select(KERN_N_LEVELS), KERN_F32, NULL, rig.cache, &model, NULL);
+            au_mem_fail_never();
+            assert_true(error == AURICLE_OK || error == AURICLE_E_NOMEM);
+            whisper_model_destroy(model);
+        }
+        expect_cached(&rig, true);
+    }
+    cache_rig_close(&rig);
+}
+
 /* ---- Running out of memory ------------------------------------------------------------------- */
 
 static enum auricle_error load_and_drop(void *context)
@@ -650,6 +813,10 @@ int main(void)
         cmocka_unit_test(absent_encoder_positions_are_computed),
         cmocka_unit_test(damaged_models_are_refused_by_tensor_name),
         cmocka_unit_test(a_configuration_of_another_model_is_noticed),
+        cmocka_unit_test(packed_weights_are_mapped_the_next_time),
+        cmocka_unit_test(a_damaged_cache_is_made_anew),
+        cmocka_unit_test(a_cache_that_cannot_be_written_is_done_without),
+        cmocka_unit_test(a_cache_without_memory_harms_nothing),
         cmocka_unit_test(running_out_of_memory_is_an_ordinary_error),
         cmocka_unit_test(sizes_are_stated_before_use),
     };

@@ -13,6 +13,7 @@
 struct binder {
     const struct format_weights *weights; /* NULL: random numbers */
     enum whisper_naming naming;
+    struct format_packed *packed; /* NULL: no cache */
     const char *path;
     uint64_t seed; /* of the next random tensor */
     struct au_pool *pool;
@@ -227,25 +228,36 @@ static const struct kern_gemm *block_gemm(const struct binder *b)
     return b->model->ops->gemm[b->model->type];
 }
 
-/* Convolutions see raw log-mel, whose rows have no common scale, and are 5 % of the work at most:
- * int8 would cost accuracy and save nothing.                                                     */
 static const struct kern_gemm *conv_gemm(const struct binder *b)
 {
-    enum kern_type type = b->model->type == KERN_INT8 ? KERN_BF16 : b->model->type;
-    return b->model->ops->gemm[type];
+    return b->model->ops->gemm[whisper_conv_type(b->model->type)];
+}
+
+/* Every matrix passes here: from the cache where it has it, else packed, and put into a cache that
+ * is being made.                                                                                */
+static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *gemm,
+                                      tensor_linear_fill *fill, const void *context,
+                                      const float *bias, size_t n, size_t k,
+                                      struct tensor_linear *out)
+{
+    size_t bytes = gemm->packed_bytes(n, k);
+    const void *mapped = b->packed ? format_packed_take(b->packed, n, k, bytes) : NULL;
+    enum auricle_error error = mapped ? tensor_linear_create_packed(out, gemm, mapped, bias, n, k)
+                                      : tensor_linear_create_from(out, gemm, fill, context, bias, n,
+                                                                  k, b->pool);
+    if (error)
+        return out_of_memory(b);
+    if (b->packed && !mapped)
+        format_packed_put(b->packed, n, k, out->packed, bytes);
+    b->model->bytes += bytes + (bias ? n * sizeof *bias : 0);
+    return AURICLE_OK;
 }
 
 static enum auricle_error pack_stack(struct binder *b, const struct stack *stack, const float *bias,
                                      struct tensor_linear *out)
 {
-    const struct kern_gemm *gemm = block_gemm(b);
-    size_t n = (size_t)stack->n_parts * stack->part_rows;
-    enum auricle_error error = tensor_linear_create_from(out, gemm, fill_from_stack, stack, bias, n,
-                                                         stack->k, b->pool);
-    if (error)
-        return out_of_memory(b);
-    b->model->bytes += gemm->packed_bytes(n, stack->k) + (bias ? n * sizeof *bias : 0);
-    return AURICLE_OK;
+    return pack_matrix(b, block_gemm(b), fill_from_stack, stack, bias,
+                       (size_t)stack->n_parts * stack->part_rows, stack->k, out);
 }
 
 /* Where a bias may be absent: Whisper's keys have none (a constant added to every score of a
@@ -308,6 +320,17 @@ static enum auricle_error bind_linear(struct binder *b, enum whisper_side side, 
     return error;
 }
 
+struct array {
+    const float *x;
+    size_t k;
+};
+
+static void fill_from_array(const void *context, size_t n0, size_t n1, float *rows)
+{
+    const struct array *array = context;
+    memcpy(rows, array->x + n0 * array->k, (n1 - n0) * array->k * sizeof *rows);
+}
+
 /* [D, C, 3] of the file to rows of tap * C + channel, as im2col lays out its columns. */
 static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, size_t channels,
                                     struct tensor_linear *out)
@@ -315,7 +338,6 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
     char name[WHISPER_NAME_BYTES];
     size_t d = (size_t)b->model->dims.n_audio_state, k = 3 * channels;
     size_t want[3] = {d, channels, 3};
-    const struct kern_gemm *gemm = conv_gemm(b);
     struct stack stack = {.n_parts = 1, .part_rows = d, .k = k, .seed = next_seed(b)};
     enum auricle_error error = AURICLE_OK;
 
@@ -335,10 +357,9 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
             block[i * k + j % 3 * channels + j / 3] = row[j];
     }
     error = read_bias(b, WHISPER_ENCODER, 0, slot, d, bias);
-    if (!error && tensor_linear_create(out, gemm, block, bias, d, k, b->pool))
-        error = out_of_memory(b);
+    struct array array = {block, k};
     if (!error)
-        b->model->bytes += gemm->packed_bytes(d, k) + d * sizeof *bias;
+        error = pack_matrix(b, conv_gemm(b), fill_from_array, &array, bias, d, k, out);
     au_free(block);
     return error;
 }
@@ -424,13 +445,21 @@ static enum auricle_error copy_embedding(struct binder *b, const struct format_t
 {
     struct whisper_model *model = b->model;
 
+    size_t d = tensor->n_elements / rows;
+
     model->embedding = *tensor;
     model->embedding.name = "embedding";
-    model->embedding_data = au_alloc_aligned(tensor->bytes);
-    if (!model->embedding_data)
-        return out_of_memory(b);
-    memcpy(model->embedding_data, tensor->data, tensor->bytes);
-    model->embedding.data = model->embedding_data;
+    model->embedding.data = b->packed ? format_packed_take(b->packed, rows, d, tensor->bytes)
+                                      : NULL;
+    if (!model->embedding.data) {
+        model->embedding_data = au_alloc_aligned(tensor->bytes);
+        if (!model->embedding_data)
+            return out_of_memory(b);
+        memcpy(model->embedding_data, tensor->data, tensor->bytes);
+        model->embedding.data = model->embedding_data;
+        if (b->packed)
+            format_packed_put(b->packed, rows, d, tensor->data, tensor->bytes);
+    }
     model->bytes += tensor->bytes;
     if (tensor->row_scale) {
         model->embedding_scale = au_alloc_array(rows, sizeof(float));
@@ -502,6 +531,7 @@ enum auricle_error whisper_bind(struct whisper_model *model, const struct whispe
     struct binder binder = {
         .weights = source->weights,
         .naming = source->naming,
+        .packed = model->packed,
         .path = source->weights ? format_weights_path(source->weights) : "random weights",
         .seed = source->seed,
         .pool = pool,

@@ -5,6 +5,7 @@
  * has the last word, and where the two disagree binding names the first tensor that does not fit.
  * Only what no tensor shows, the number of heads, has to be believed or guessed (64 wide, as in
  * every published model).                                                                        */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -180,6 +181,17 @@ static enum auricle_error not_whisper(const struct format_weights *weights, stru
                    path, format_weights_at(weights, 0)->name);
 }
 
+/* The layouts of both kernels in use (convolutions may have their own) are part of the name. */
+static struct format_packed *open_cache(const struct whisper_model *model,
+                                        const struct whisper_source *source)
+{
+    char kernels[64];
+    snprintf(kernels, sizeof kernels, "%s+%s", model->ops->gemm[model->type]->id,
+             model->ops->gemm[whisper_conv_type(model->type)]->id);
+    return format_packed_open(source->cache_folder, format_weights_fingerprint(source->weights),
+                              kernels);
+}
+
 static enum auricle_error build(const struct whisper_dims *dims,
                                 const struct format_whisper_config *config,
                                 const struct whisper_source *source, const struct kern_ops *ops,
@@ -197,12 +209,16 @@ static enum auricle_error build(const struct whisper_dims *dims,
     model->ops = ops;
     model->type = type;
     error = choose_heads(model, config, fault);
+    if (!error && source->cache_folder)
+        model->packed = open_cache(model, source);
     if (!error)
         error = whisper_bind(model, source, pool, fault);
     if (error) {
         whisper_model_destroy(model);
         return error;
     }
+    if (model->packed)
+        format_packed_finish(model->packed);
     *out = model;
     return AURICLE_OK;
 }
@@ -212,8 +228,16 @@ enum auricle_error whisper_model_create(const struct format_weights *weights,
                                         struct au_pool *pool, struct whisper_model **out,
                                         struct au_fault *fault)
 {
+    return whisper_model_create_cached(weights, ops, type, pool, NULL, out, fault);
+}
+
+enum auricle_error whisper_model_create_cached(const struct format_weights *weights,
+                                               const struct kern_ops *ops, enum kern_type type,
+                                               struct au_pool *pool, const char *folder,
+                                               struct whisper_model **out, struct au_fault *fault)
+{
     const struct format_whisper_extra *extra = format_weights_whisper(weights);
-    struct whisper_source source = {.weights = weights};
+    struct whisper_source source = {.weights = weights, .cache_folder = folder};
     struct whisper_dims dims;
 
     if (!whisper_naming_detect(weights, &source.naming))

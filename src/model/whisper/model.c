@@ -44,6 +44,7 @@ void whisper_model_destroy(struct whisper_model *model)
     norm_deinit(&model->decoder_ln);
     tensor_linear_deinit(&model->output);
     au_free(model->heads);
+    format_packed_close(model->packed);
     au_free(model);
 }
 
@@ -55,6 +56,11 @@ const struct whisper_dims *whisper_model_dims(const struct whisper_model *model)
 uint64_t whisper_model_bytes(const struct whisper_model *model)
 {
     return model->bytes;
+}
+
+bool whisper_model_cached(const struct whisper_model *model)
+{
+    return model->packed && format_packed_mapped(model->packed);
 }
 
 enum kern_type whisper_model_type(const struct whisper_model *model)

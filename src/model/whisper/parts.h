@@ -4,6 +4,7 @@
 #define MODEL_WHISPER_PARTS_H
 
 #include "base/mem.h"
+#include "format/packed.h"
 #include "model/whisper/names.h"
 #include "model/whisper/whisper.h"
 #include "tensor/cross.h"
@@ -34,7 +35,8 @@ struct whisper_model {
     struct whisper_dims dims;
     const struct kern_ops *ops;
     enum kern_type type;
-    uint64_t bytes; /* packed weights and tables */
+    uint64_t bytes;               /* packed weights and tables */
+    struct format_packed *packed; /* owns what is mapped from the cache; NULL: nothing is */
 
     struct tensor_linear conv1;    /* [D, 3 * n_mels]: column = tap * channels + channel */
     struct tensor_linear conv2;    /* [D, 3 * D] */
@@ -44,7 +46,7 @@ struct whisper_model {
 
     struct format_tensor
         embedding;           /* [V, D] in the file's own type: rows are converted when used */
-    uint8_t *embedding_data; /* its bytes and scales, copied from the file */
+    uint8_t *embedding_data; /* its bytes, unless they are mapped, and scales; owned */
     float *embedding_scale;
     float *text_positions;         /* [n_text_ctx, D] */
     struct whisper_block *decoder; /* [n_text_layer] */
@@ -118,7 +120,15 @@ struct whisper_source {
     const struct format_weights *weights;
     enum whisper_naming naming;
     uint64_t seed;
+    const char *cache_folder; /* NULL: no cache */
 };
+/* Convolutions see raw log-mel, whose rows have no common scale, and are 5 % of the work at most:
+ * int8 would cost accuracy and save nothing.                                                     */
+static inline enum kern_type whisper_conv_type(enum kern_type type)
+{
+    return type == KERN_INT8 ? KERN_BF16 : type;
+}
+
 /* Fill in everything of a model whose dims, ops and type are set (bind.c). On failure the model
  * is half built, as destroy accepts it. Errors: NOT_FOUND, SHAPE, UNSUPPORTED (tensor named),
  * NOMEM. */

@@ -32,6 +32,13 @@ struct whisper_model; /* opaque, immutable after loading */
 AURICLE_MUST_CHECK enum auricle_error whisper_model_create(
     const struct format_weights *weights, const struct kern_ops *ops, enum kern_type type,
     struct au_pool *pool, struct whisper_model **out, struct au_fault *fault);
+/* The same through a cache: the packed matrices are kept in `folder` (made when missing) and mapped
+ * from there the next time, for these weights and these kernels. A cache that is damaged is made
+ * anew, a folder that cannot be written is done without; neither is an error. folder NULL: none. */
+AURICLE_MUST_CHECK enum auricle_error whisper_model_create_cached(
+    const struct format_weights *weights, const struct kern_ops *ops, enum kern_type type,
+    struct au_pool *pool, const char *folder, struct whisper_model **out, struct au_fault *fault);
+bool whisper_model_cached(const struct whisper_model *model); /* was it mapped from the cache? */
 /* Random weights of a true shape (benchmarks). Seeded; the same everywhere. */
 AURICLE_MUST_CHECK enum auricle_error whisper_model_random(
     const struct whisper_dims *dims, uint64_t seed, const struct kern_ops *ops, enum kern_type type,

@@ -1,0 +1,231 @@
+/* Packed matrices on disk. Layout, little-endian as every machine this runs on:
+ *   struct header, padded to 128 bytes, written last
+ *   for each matrix: struct part (64 bytes), then its bytes, padded to a multiple of 64
+ * See packed.h.                                                                                  */
+#include "format/packed.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#define MAGIC        "auricle packed\n"
+#define VERSION      1 /* of this layout and of the order in which loaders ask */
+#define HEADER_BYTES 128
+#define KERNEL_BYTES 64
+
+struct header {
+    char magic[16];
+    uint32_t version, n_parts;
+    uint64_t file_bytes, fingerprint;
+    char kernels[KERNEL_BYTES];
+};
+
+struct part {
+    uint64_t index, n, k, bytes;
+    uint64_t reserved[4]; /* up to AU_ALIGN bytes */
+};
+_Static_assert(sizeof(struct part) == AU_ALIGN, "matrices are aligned for the kernels");
+_Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header fits its place");
+
+struct format_packed {
+    struct header wanted;
+    char *path;
+
+    struct au_file_map map; /* reading */
+    size_t at;              /* of the next part: in the map, or in the new file */
+    uint64_t index;         /* of the next part */
+    bool misfit;            /* reading: a part was not what was asked for */
+
+    char *new_path; /* writing */
+    int fd;         /* -1: not writing (any more) */
+};
+
+/* ---- Fingerprint ----------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
+{
+    const uint8_t *p = data;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ p[i]) * 0x100000001B3U; /* FNV-1a */
+    return hash ^ (hash >> 29);
+}
+
+/* A sample from the middle of each tensor: other weights of the same shape differ everywhere, so
+ * this needs no pass over gigabytes.                                                             */
+uint64_t format_weights_fingerprint(const struct format_weights *weights)
+{
+    const size_t sample = 64;
+    size_t n = format_weights_count(weights);
+    uint64_t hash = mix(0xCBF29CE484222325U, &n, sizeof n);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct format_tensor *tensor = format_weights_at(weights, i);
+        size_t from = tensor->bytes > sample ? tensor->bytes / 2 - sample / 2 : 0;
+        hash = mix(hash, tensor->name, strlen(tensor->name) + 1);
+        hash = mix(hash, &tensor->type, sizeof tensor->type);
+        hash = mix(hash, tensor->shape, (size_t)tensor->n_dims * sizeof tensor->shape[0]);
+        hash = mix(hash, tensor->data + from, tensor->bytes < sample ? tensor->bytes : sample);
+    }
+    return hash;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static bool map_existing(struct format_packed *packed)
+{
+    struct header found;
+
+    if (!au_file_is_regular(packed->path) || au_file_map_open(packed->path, &packed->map, NULL))
+        return false;
+    if (packed->map.bytes >= HEADER_BYTES) {
+        memcpy(&found, packed->map.data, sizeof found);
+        packed->wanted.n_parts = found.n_parts;
+        packed->wanted.file_bytes = packed->map.bytes;
+        if (memcmp(&found, &packed->wanted, sizeof found) == 0) {
+            au_file_map_keep(&packed->map);
+            return true;
+        }
+    }
+    au_file_map_close(&packed->map);
+    return false;
+}
+
+static void begin_new(struct format_packed *packed)
+{
+    packed->new_path = au_sprintf("%s.tmp-%ld", packed->path, (long)getpid());
+    if (!packed->new_path)
+        return;
+    /* Left by a process that died, with our number. */
+    (void)unlink(packed->new_path);
+    packed->fd = open(packed->new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+}
+
+struct format_packed *format_packed_open(const char *folder, uint64_t fingerprint,
+                                         const char *kernels)
+{
+    struct format_packed *packed = au_calloc(1, sizeof *packed);
+
+    if (!packed)
+        return NULL;
+    packed->fd = -1;
+    packed->at = HEADER_BYTES;
+    memcpy(packed->wanted.magic, MAGIC, sizeof MAGIC);
+    packed->wanted.version = VERSION;
+    packed->wanted.fingerprint = fingerprint;
+    snprintf(packed->wanted.kernels, KERNEL_BYTES, "%s", kernels);
+    packed->path = au_sprintf("%s/%016llx-%s.packed", folder, (unsigned long long)fingerprint,
+                              packed->wanted.kernels);
+    if (packed->path && au_dir_make(folder, NULL) == AURICLE_OK && !map_existing(packed))
+        begin_new(packed);
+    if (packed->map.data || packed->fd >= 0)
+        return packed;
+    format_packed_close(packed);
+    return NULL;
+}
+
+/* Stop writing and leave nothing behind. */
+static void give_up(struct format_packed *packed)
+{
+    if (packed->fd < 0)
+        return;
+    close(packed->fd);
+    packed->fd = -1;
+    (void)unlink(packed->new_path);
+}
+
+void format_packed_close(struct format_packed *packed)
+{
+    if (!packed)
+        return;
+    give_up(packed);
+    au_file_map_close(&packed->map);
+    au_free(packed->new_path);
+    au_free(packed->path);
+    au_free(packed);
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+const void *format_packed_take(struct format_packed *packed, size_t n, size_t k, size_t bytes)
+{
+    struct part want = {.index = packed->index, .n = n, .k = k, .bytes = bytes};
+
+    if (!packed->map.data || packed->misfit)
+        return NULL;
+    size_t left = packed->map.bytes - packed->at;
+    packed->misfit = left < sizeof want || left - sizeof want < bytes ||
+                     memcmp(packed->map.data + packed->at, &want, sizeof want) != 0;
+    if (packed->misfit)
+        return NULL;
+    const void *data = packed->map.data + packed->at + sizeof want;
+    size_t step = sizeof want + au_round_up(bytes, AU_ALIGN);
+    packed->at += step < left ? step : left;
+    packed->index++;
+    return data;
+}
+
+static bool write_all(int fd, const void *data, size_t bytes, size_t at)
+{
+    const uint8_t *p = data;
+    while (bytes > 0) {
+        ssize_t n = pwrite(fd, p, bytes, (off_t)at);
+        if (n <= 0)
+            return false;
+        p += n;
+        at += (size_t)n;
+        bytes -= (size_t)n;
+    }
+    return true;
+}
+
+void format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
+                       size_t bytes)
+{
+    struct part part = {.index = packed->index, .n = n, .k = k, .bytes = bytes};
+
+    if (packed->fd < 0)
+        return;
+    if (!write_all(packed->fd, &part, sizeof part, packed->at) ||
+        !write_all(packed->fd, data, bytes, packed->at + sizeof part)) {
+        give_up(packed);
+        return;
+    }
+    packed->at += sizeof part + au_round_up(bytes, AU_ALIGN);
+    packed->index++;
+}
+
+/* The header comes last and the data is on disk before the name: a file under its name is whole. */
+static bool complete_new(struct format_packed *packed)
+{
+    struct header *header = &packed->wanted;
+
+    header->n_parts = (uint32_t)packed->index;
+    header->file_bytes = packed->at;
+    return ftruncate(packed->fd, (off_t)packed->at) == 0 &&
+           write_all(packed->fd, header, sizeof *header, 0) && fdatasync(packed->fd) == 0 &&
+           rename(packed->new_path, packed->path) == 0;
+}
+
+void format_packed_finish(struct format_packed *packed)
+{
+    if (packed->map.data && !format_packed_mapped(packed))
+        (void)unlink(packed->path); /* made anew at the next start */
+    if (packed->fd < 0)
+        return;
+    if (complete_new(packed)) {
+        close(packed->fd);
+        packed->fd = -1;
+    } else {
+        give_up(packed);
+    }
+}
+
+bool format_packed_mapped(const struct format_packed *packed)
+{
+    return packed->map.data && !packed->misfit && packed->index == packed->wanted.n_parts;
+}
