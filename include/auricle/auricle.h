@@ -48,6 +48,7 @@ struct auricle_engine_options {
     const char *cpu_level;        /* highest level to use ("avx2" ...); NULL: the CPU's own */
     int max_windows;              /* 30 s windows decoded as one batch; 0: 8 */
     int max_beams;                /* hypotheses per window, beam or best-of; 0: 5 */
+    const char *cache_folder; /* packed weights are kept here for the next start; NULL: nowhere */
 };
 #define AURICLE_ENGINE_OPTIONS_INIT                   \
     {                                                 \
@@ -67,6 +68,7 @@ struct auricle_model_info {
     int n_mels, n_vocab, n_audio_layers, n_text_layers, audio_width, text_width;
     uint64_t parameters;
     uint64_t weight_bytes; /* in memory, packed */
+    bool cached;           /* the packed weights are mapped from the cache */
     double load_seconds;
 };
 

@@ -51,6 +51,18 @@ static enum auricle_error add_home(struct app_model_folders *folders)
     return AURICLE_OK;
 }
 
+char *app_cache_folder(const char *chosen)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (chosen)
+        return au_str_equal(chosen, "off") ? NULL : au_strdup(chosen);
+    if (cache && cache[0] == '/')
+        return au_sprintf("%s/auricle", cache);
+    if (home && home[0] == '/')
+        return au_sprintf("%s/.cache/auricle", home);
+    return NULL;
+}
+
 /* Beside the program; above it (a build folder in the source tree); under the installed prefix. */
 static enum auricle_error add_beside(struct app_model_folders *folders)
 {

@@ -36,6 +36,10 @@ AURICLE_MUST_CHECK enum auricle_error app_model_find_default(
 /* The voice activity model when none is named: a new string; NULL where none is installed. */
 char *app_model_find_vad(const struct app_model_folders *folders);
 
+/* Where packed weights are kept: `chosen` (NULL for "off"), or where it is NULL a folder in the
+ * user's cache folder. A new string, or NULL for nowhere.                                        */
+char *app_cache_folder(const char *chosen);
+
 struct app_model_entry {
     char *name; /* as --model takes it */
     char *path;

@@ -13,6 +13,7 @@
 static const struct app_setting known[] = {
     {"MODEL_PATH", NULL, "default model: a name or a path"},
     {"AURICLE_MODELS", NULL, "folders with models, separated by colons"},
+    {"AURICLE_CACHE", NULL, "folder for packed weights; off: none"},
     {"OMP_NUM_THREADS", NULL, "worker threads"},
     {"MKL_NUM_THREADS", NULL, "worker threads where OMP_NUM_THREADS is not set"},
     {"AURICLE_CPU_LEVEL", NULL, "highest instruction set to use"},

@@ -13,7 +13,7 @@
 struct app_transcribe_args {
     struct app_general general; /* first: see app.h */
 
-    const char *model, *model_dir;
+    const char *model, *model_dir, *cache;
     const char *output_dir;
     const struct recog_render
         *formats[APP_MAX_FORMATS]; /* each once, in the order they were named */

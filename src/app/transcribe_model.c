@@ -10,6 +10,7 @@
 
 struct paths {
     char *model, *vad; /* vad NULL: none */
+    char *cache;       /* NULL: none */
 };
 
 static enum auricle_error find_model(const struct app_transcribe_args *args,
@@ -56,6 +57,7 @@ static enum auricle_error find_paths(const struct app_transcribe_args *args, str
     enum auricle_error error = find_model(args, &folders, &out->model, fault);
     if (!error)
         error = find_vad(args, &folders, &out->vad, fault);
+    out->cache = app_cache_folder(args->cache);
     app_model_folders_deinit(&folders);
     return error;
 }
@@ -69,6 +71,7 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL;
     options.model = paths->model;
     options.vad_model = paths->vad;
+    options.cache_folder = paths->cache;
     options.threads = args->threads;
     options.compute = (enum auricle_compute)args->compute;
     options.cpu_level = args->cpu_level;
@@ -92,10 +95,10 @@ static void log_model(const struct auricle_engine *engine, const char *vad)
     au_log(
         AU_LOG_INFO,
         "model %s: %s, %.1f million parameters, %s, %.1f MB in memory, %s, %d threads, loaded in "
-        "%.0f ms%s%s",
+        "%.0f ms%s%s%s",
         info.path, info.format, (double)info.parameters / 1e6, info.compute,
         (double)info.weight_bytes / 1e6, info.cpu_level, info.threads, 1e3 * info.load_seconds,
-        vad ? "; voice activity by " : "", vad ? vad : "");
+        info.cached ? " from the cache" : "", vad ? "; voice activity by " : "", vad ? vad : "");
 }
 
 /* A language or task the model cannot do is a mistake of the call, not of an input. */
@@ -123,7 +126,7 @@ static enum auricle_error check_abilities(const struct app_transcribe_args *args
 int app_transcribe_load(const struct app_transcribe_args *args, struct auricle_engine **out,
                         struct au_fault *fault)
 {
-    struct paths paths = {NULL, NULL};
+    struct paths paths = {NULL, NULL, NULL};
     enum auricle_error error = find_paths(args, &paths, fault);
     if (!error)
         error = load_engine(args, &paths, out, fault);
@@ -131,6 +134,7 @@ int app_transcribe_load(const struct app_transcribe_args *args, struct auricle_e
         log_model(*out, paths.vad);
     au_free(paths.model);
     au_free(paths.vad);
+    au_free(paths.cache);
     if (error)
         return APP_EXIT_MODEL;
     return check_abilities(args, *out, fault) == AURICLE_OK ? APP_EXIT_OK : APP_EXIT_USAGE;

@@ -165,6 +165,7 @@ static void fill_info(struct auricle_engine *engine, const struct format_weights
     for (size_t i = 0; i < format_weights_count(weights); i++)
         info->parameters += format_weights_at(weights, i)->n_elements;
     info->weight_bytes = whisper_model_bytes(engine->model);
+    info->cached = whisper_model_cached(engine->model);
     info->load_seconds = (double)(au_now_ns() - started_ns) * 1e-9;
 }
 
@@ -174,8 +175,9 @@ static enum auricle_error load(struct auricle_engine *engine,
                                const struct auricle_engine_options *options,
                                struct format_weights *weights, struct au_fault *fault)
 {
-    enum auricle_error error = whisper_model_create(
-        weights, engine->ops, choose_type(options->compute), engine->pool, &engine->model, fault);
+    enum auricle_error error = whisper_model_create_cached(
+        weights, engine->ops, choose_type(options->compute), engine->pool, options->cache_folder,
+        &engine->model, fault);
     if (error)
         return error;
     engine->dims = whisper_model_dims(engine->model);

@@ -30,6 +30,23 @@ def transcribe(*args, **more):
     return run("transcribe", *MICRO, *args, **more)
 
 
+class Cache(cli.Case):
+    def test_the_second_start_maps_packed_weights(self):
+        folder = self.path("made", "cache")
+        asked = ("--cache", folder, "--log-level", "info", JFK)
+        first, second = transcribe(*asked), transcribe(*asked)
+        self.assertNotIn("from the cache", first.stderr)
+        self.assertIn("from the cache", second.stderr)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertEqual(len(os.listdir(folder)), 1)
+
+    def test_off_means_off(self):
+        for _ in range(2):
+            done = transcribe("--cache", "off", "--log-level", "info", JFK)
+            self.expect(done, cli.OK)
+            self.assertNotIn("from the cache", done.stderr)
+
+
 class Results(cli.Case):
     def test_text_alone_on_standard_output(self):
         done = transcribe(JFK)
