@@ -47,6 +47,7 @@ struct kern_gemm_job {
     const float *residual; /* [M, N] with out_stride, or NULL; may be `out` itself */
     float *out;            /* [M, N] */
     size_t m, n, k;
+    size_t n_base;     /* output that the first column of out and residual stands for */
     size_t out_stride; /* floats between rows of out and residual */
     enum kern_act act;
 };
@@ -84,7 +85,8 @@ struct kern_heads {
     /* Bytes of a packed head of T rows and D columns (D at most 128); 0 when that overflows. */
     size_t (*packed_bytes)(size_t t, size_t d);
     /* Lay out rows [t0, t1), a multiple of tile_t except that t1 may be t; q, k and v point at row
-     * t0, rows are stride floats apart. Scores are multiplied by scale.                          */
+     * t0, rows are stride floats apart; those that are NULL are left for another call. Scores are
+     * multiplied by scale.                                                                       */
     void (*pack)(void *packed, const float *q, const float *k, const float *v, size_t stride,
                  size_t t, size_t d, float scale, size_t t0, size_t t1);
     size_t (*scratch_bytes)(size_t t, size_t d); /* of one call of run; AU_ALIGN aligned */

@@ -231,3 +231,20 @@ void tensor_linear_apply(const struct tensor_linear *linear, const void *prepare
                                       .act = act};
     linear->gemm->run(&job, 0, m, 0, linear->n);
 }
+
+void tensor_linear_apply_part(const struct tensor_linear *linear, const void *prepared, size_t m,
+                              size_t n0, size_t n1, float *out, size_t out_stride,
+                              enum kern_act act)
+{
+    const struct kern_gemm_job job = {.x = prepared,
+                                      .w = linear->packed,
+                                      .bias = linear->bias,
+                                      .out = out,
+                                      .m = m,
+                                      .n = linear->n,
+                                      .k = linear->k,
+                                      .n_base = n0,
+                                      .out_stride = out_stride,
+                                      .act = act};
+    linear->gemm->run(&job, 0, m, n0, n1);
+}

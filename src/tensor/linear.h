@@ -62,5 +62,9 @@ void tensor_linear_prepare_normed(const struct tensor_linear *linear, const stru
 /* out[m,N] from m prepared rows; the bits are those of tensor_linear_run. */
 void tensor_linear_apply(const struct tensor_linear *linear, const void *prepared, size_t m,
                          float *out, size_t out_stride, const float *residual, enum kern_act act);
+/* Outputs [n0, n1) alone, n0 a multiple of the kernel's tile_n; out[m, n1 - n0]. */
+void tensor_linear_apply_part(const struct tensor_linear *linear, const void *prepared, size_t m,
+                              size_t n0, size_t n1, float *out, size_t out_stride,
+                              enum kern_act act);
 
 #endif

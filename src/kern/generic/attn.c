@@ -80,16 +80,16 @@ void kern_heads_pack_f32(void *packed, const float *q, const float *k, const flo
 {
     float *rows = packed, *panels = rows + 2 * t * d;
     const size_t end = t1 < t ? t1 : kern_panels(t) * KERN_PANEL;
-    for (size_t row = t0; row < end; row++) {
+    for (size_t row = t0; k && row < end; row++) {
         float *key = panels + row / KERN_PANEL * KERN_PANEL * d + row % KERN_PANEL;
-        const size_t from = (row - t0) * stride;
         for (size_t c = 0; c < d; c++)
-            key[c * KERN_PANEL] = row < t1 ? k[from + c] : 0.0f;
-        for (size_t c = 0; row < t1 && c < d; c++) {
-            rows[row * d + c] = q[from + c] * scale;
-            rows[(t + row) * d + c] = v[from + c];
-        }
+            key[c * KERN_PANEL] = row < t1 ? k[(row - t0) * stride + c] : 0.0f;
     }
+    for (size_t row = t0; q && row < t1; row++)
+        for (size_t c = 0; c < d; c++)
+            rows[row * d + c] = q[(row - t0) * stride + c] * scale;
+    for (size_t row = t0; v && row < t1; row++)
+        memcpy(rows + (t + row) * d, v + (row - t0) * stride, d * sizeof(float));
 }
 
 static void score_panel(float *score, const float *q, const float *panel, size_t d)

@@ -20,7 +20,7 @@ static void finish(const struct kern_gemm_job *job, const float *acc, size_t m, 
             value += job->bias[n];
         if (job->act == KERN_ACT_GELU)
             value = kern_gelu1(value);
-        const size_t at = m * job->out_stride + n;
+        const size_t at = m * job->out_stride + n - job->n_base;
         job->out[at] = job->residual ? value + job->residual[at] : value;
     }
 }

@@ -223,6 +223,27 @@ static void fill_from_stack(const void *context, size_t n0, size_t n1, float *ro
     }
 }
 
+/* Columns [first, first + n) of a stack. */
+struct columns {
+    const struct stack *stack;
+    size_t first, n;
+};
+
+static void fill_from_columns(const void *context, size_t n0, size_t n1, float *rows)
+{
+    const struct columns *columns = context;
+    const struct stack *stack = columns->stack;
+    float scale = sqrtf(3.0F / (float)stack->k);
+
+    for (size_t row = n0; row < n1; row++, rows += columns->n) {
+        size_t at = row * stack->k + columns->first;
+        if (stack->part[0])
+            format_read_f32_range(stack->part[0], at, columns->n, rows);
+        for (size_t i = 0; !stack->part[0] && i < columns->n; i++)
+            rows[i] = scale * random_unit(stack->seed, at + i);
+    }
+}
+
 static const struct kern_gemm *block_gemm(const struct binder *b)
 {
     return b->model->ops->gemm[b->model->type];
@@ -250,6 +271,22 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
     if (b->packed && !mapped)
         format_packed_put(b->packed, n, k, out->packed, bytes);
     b->model->bytes += bytes + (bias ? n * sizeof *bias : 0);
+    return AURICLE_OK;
+}
+
+/* Cut the columns of a matrix of one part into n matrices; the first takes the bias. */
+static enum auricle_error pack_columns(struct binder *b, const struct stack *stack,
+                                       const float *bias, size_t n, struct tensor_linear *out)
+{
+    const struct kern_gemm *gemm = block_gemm(b);
+    for (size_t i = 0; i < n; i++) {
+        struct columns columns = {stack, i * (stack->k / n), stack->k / n};
+        if (tensor_linear_create_from(&out[i], gemm, fill_from_columns, &columns,
+                                      i == 0 ? bias : NULL, stack->part_rows, columns.n, b->pool))
+            return out_of_memory(b);
+        b->model->bytes += gemm->packed_bytes(stack->part_rows, columns.n);
+    }
+    b->model->bytes += stack->part_rows * sizeof *bias;
     return AURICLE_OK;
 }
 
@@ -402,6 +439,34 @@ static enum auricle_error bind_cross(struct binder *b, int layer, struct whisper
     return error;
 }
 
+/* The perceptron's second matrix, for the encoder in column parts (parts.h). */
+static enum auricle_error bind_mlp_out(struct binder *b, enum whisper_side side, int layer,
+                                       size_t d, size_t hidden, struct whisper_block *block)
+{
+    char name[WHISPER_NAME_BYTES];
+    struct stack stack = {.n_parts = 1, .part_rows = d, .k = hidden};
+    size_t want[2] = {d, hidden};
+
+    if (side == WHISPER_DECODER)
+        return bind_linear(b, side, layer, WHISPER_MLP_OUT, 1, d, hidden, &block->mlp_out);
+    stack.seed = next_seed(b);
+    whisper_name(b->naming, side, layer, WHISPER_MLP_OUT, WHISPER_WEIGHT, name);
+    enum auricle_error error = AURICLE_OK;
+    if (b->weights)
+        error = find_tensor(b, name, want, 2, &stack.part[0]);
+    if (error)
+        return error;
+    float *bias = au_alloc_array(d, sizeof *bias);
+    if (!bias)
+        return out_of_memory(b);
+    error = read_bias(b, side, layer, WHISPER_MLP_OUT, d, bias);
+    block->n_parts = hidden % (WHISPER_MLP_PARTS * 64) == 0 ? WHISPER_MLP_PARTS : 1;
+    if (!error)
+        error = pack_columns(b, &stack, bias, block->n_parts, block->mlp_out_part);
+    au_free(bias);
+    return error;
+}
+
 static enum auricle_error bind_block(struct binder *b, enum whisper_side side, int layer,
                                      struct whisper_block *block)
 {
@@ -420,7 +485,7 @@ static enum auricle_error bind_block(struct binder *b, enum whisper_side side, i
     if (!error)
         error = bind_linear(b, side, layer, WHISPER_MLP_IN, 1, hidden, d, &block->mlp_in);
     if (!error)
-        error = bind_linear(b, side, layer, WHISPER_MLP_OUT, 1, d, hidden, &block->mlp_out);
+        error = bind_mlp_out(b, side, layer, d, hidden, block);
     return error;
 }
 

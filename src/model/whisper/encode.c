@@ -19,10 +19,14 @@
 
 #include "model/whisper/parts.h"
 
-#define QUERY_ROWS 256         /* attention queries per task: a head's keys and values stay in L2 */
-#define ROW_BYTES  (800 << 10) /* of a block's widest f32 intermediate */
-#define ROW_ALIGN  32          /* rows per block are a multiple: whole squares of tiles */
-#define MOST_ROWS  256
+/* Attention queries per task: a head's keys and values stay in the second-level cache for them. */
+#define QUERY_ROWS 256
+
+/* A block's f32 and int8 rows, beside weights in a second-level cache of 2 MiB. Blocks are whole
+ * squares of tiles.                                                                             */
+#define BLOCK_BYTES (1200 << 10)
+#define ROW_ALIGN   32
+#define MOST_ROWS   256
 
 /* What a worker has to itself while it carries a block of rows. */
 struct worker_buffers {
@@ -57,22 +61,26 @@ static void trace_rows(const struct encoding *e, const char *name, int layer, co
 
 /* ---- Buffers --------------------------------------------------------------------------------- */
 
+/* The widest intermediate of a row: a projection, a part of the perceptron, or keys and values. */
 static size_t widest_row(const struct encoding *e)
 {
-    size_t hidden = whisper_hidden_width(e->model->encoder, e->model->dims.n_audio_layer);
-    return whisper_larger(3 * e->d, hidden);
+    size_t widest = 2 * e->d;
+    for (int i = 0; i < e->model->dims.n_audio_layer; i++) {
+        const struct whisper_block *block = &e->model->encoder[i];
+        widest = whisper_larger(widest, block->mlp_in.n / block->n_parts);
+    }
+    return widest;
 }
 
-/* Rows of a block: as many as the cache takes, but enough blocks for every worker. */
+/* Rows of a block: as many as the cache takes, but blocks enough for every worker, and alike. */
 static size_t choose_block_rows(const struct encoding *e)
 {
-    size_t fit = ROW_BYTES / (widest_row(e) * sizeof(float));
-    size_t share = (e->n + (size_t)e->n_threads - 1) / (size_t)e->n_threads;
-    size_t rows = fit < share ? fit : share;
-    rows = rows / ROW_ALIGN * ROW_ALIGN;
-    if (rows > MOST_ROWS)
-        rows = MOST_ROWS;
-    return rows > ROW_ALIGN ? rows : ROW_ALIGN;
+    size_t row_bytes = 10 * e->d; /* residual and intermediate in f32, two inputs in int8 */
+    size_t fit = BLOCK_BYTES / row_bytes < MOST_ROWS ? BLOCK_BYTES / row_bytes : MOST_ROWS;
+    size_t threads = (size_t)e->n_threads;
+    size_t blocks = (e->n + fit - 1) / fit;
+    blocks = (blocks + threads - 1) / threads * threads;
+    return au_round_up((e->n + blocks - 1) / blocks, ROW_ALIGN);
 }
 
 /* Frames of the first convolution that rows [0, rows) of the second one read. */
@@ -94,7 +102,7 @@ static void take_worker_buffers(const struct encoding *e, struct worker_buffers 
         prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->qkv, rows));
         prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->attn_out, rows));
         prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->mlp_in, rows));
-        inner = whisper_larger(inner, tensor_linear_scratch_bytes(&block->mlp_out, rows));
+        inner = whisper_larger(inner, tensor_linear_scratch_bytes(&block->mlp_out_part[0], rows));
     }
     for (int i = 0; i < model->dims.n_text_layer; i++)
         prepared = whisper_larger(prepared,
@@ -159,7 +167,7 @@ static void run_passage(const struct passage *p)
     au_pool_run(p->e->pool, tasks, passage_task, (void *)(uintptr_t)p);
 }
 
-/* Queries, keys and values of the block's rows, laid out for the heads. */
+/* Queries, keys and values of the block's rows, one after the other, laid out for the heads. */
 static void project_heads(const struct encoding *e, int layer, struct worker_buffers *w,
                           size_t first, size_t end)
 {
@@ -171,11 +179,31 @@ static void project_heads(const struct encoding *e, int layer, struct worker_buf
 
     tensor_linear_prepare_normed(&block->qkv, model->ops, block->attn_ln.gamma, block->attn_ln.beta,
                                  WHISPER_LN_EPS, e->x + first * d, d, m, w->row, w->prepared);
-    tensor_linear_apply(&block->qkv, w->prepared, m, w->wide, 3 * d, NULL, KERN_ACT_NONE);
-    for (size_t head = 0; head < (size_t)model->dims.n_audio_head; head++) {
-        const float *q = w->wide + head * e->head_width;
-        heads->pack(e->heads + head * e->head_bytes, q, q + d, q + 2 * d, 3 * d, e->n,
-                    e->head_width, scale, first, end);
+    for (size_t part = 0; part < 3; part++) {
+        tensor_linear_apply_part(&block->qkv, w->prepared, m, part * d, (part + 1) * d, w->wide, d,
+                                 KERN_ACT_NONE);
+        for (size_t head = 0; head < (size_t)model->dims.n_audio_head; head++) {
+            const float *x = w->wide + head * e->head_width;
+            heads->pack(e->heads + head * e->head_bytes, part == 0 ? x : NULL, part == 1 ? x : NULL,
+                        part == 2 ? x : NULL, d, e->n, e->head_width, scale, first, end);
+        }
+    }
+}
+
+/* x += mlp(norm(x)), part by part of the perceptron's inside. */
+static void mlp_rows(const struct encoding *e, const struct whisper_block *block,
+                     struct worker_buffers *w, float *x, size_t m)
+{
+    size_t d = e->d, inner = block->mlp_in.n / block->n_parts;
+
+    tensor_linear_prepare_normed(&block->mlp_in, e->model->ops, block->mlp_ln.gamma,
+                                 block->mlp_ln.beta, WHISPER_LN_EPS, x, d, m, w->row, w->prepared);
+    for (size_t part = 0; part < block->n_parts; part++) {
+        tensor_linear_apply_part(&block->mlp_in, w->prepared, m, part * inner, (part + 1) * inner,
+                                 w->wide, inner, KERN_ACT_GELU);
+        tensor_linear_prepare(&block->mlp_out_part[part], w->wide, inner, m, w->prepared_inner);
+        tensor_linear_apply(&block->mlp_out_part[part], w->prepared_inner, m, x, d, x,
+                            KERN_ACT_NONE);
     }
 }
 
@@ -185,16 +213,12 @@ static void layer_rows(const struct passage *p, struct worker_buffers *w, size_t
     const struct encoding *e = p->e;
     const struct whisper_model *model = e->model;
     const struct whisper_block *block = &model->encoder[p->layer];
-    size_t m = end - first, d = e->d, inner = block->mlp_in.n;
+    size_t m = end - first, d = e->d;
     float *x = e->x + first * d;
 
     tensor_linear_prepare(&block->attn_out, e->mixed + first * d, d, m, w->prepared);
     tensor_linear_apply(&block->attn_out, w->prepared, m, x, d, x, KERN_ACT_NONE);
-    tensor_linear_prepare_normed(&block->mlp_in, model->ops, block->mlp_ln.gamma,
-                                 block->mlp_ln.beta, WHISPER_LN_EPS, x, d, m, w->row, w->prepared);
-    tensor_linear_apply(&block->mlp_in, w->prepared, m, w->wide, inner, NULL, KERN_ACT_GELU);
-    tensor_linear_prepare(&block->mlp_out, w->wide, inner, m, w->prepared_inner);
-    tensor_linear_apply(&block->mlp_out, w->prepared_inner, m, x, d, x, KERN_ACT_NONE);
+    mlp_rows(e, block, w, x, m);
     if (p->layer + 1 < model->dims.n_audio_layer)
         project_heads(e, p->layer + 1, w, first, end);
 }

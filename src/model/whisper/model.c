@@ -24,6 +24,8 @@ static void blocks_destroy(struct whisper_block *blocks, int n)
         norm_deinit(&block->mlp_ln);
         tensor_linear_deinit(&block->mlp_in);
         tensor_linear_deinit(&block->mlp_out);
+        for (size_t part = 0; part < WHISPER_MLP_PARTS; part++)
+            tensor_linear_deinit(&block->mlp_out_part[part]);
     }
     au_free(blocks);
 }

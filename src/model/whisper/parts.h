@@ -10,7 +10,8 @@
 #include "tensor/cross.h"
 #include "tensor/linear.h"
 
-#define WHISPER_LN_EPS 1e-5F
+#define WHISPER_LN_EPS    1e-5F
+#define WHISPER_MLP_PARTS 4
 
 struct whisper_norm {
     float *gamma, *beta; /* [D] each; owned */
@@ -28,7 +29,11 @@ struct whisper_block {
     struct tensor_linear cross_out;
     struct whisper_norm mlp_ln;
     struct tensor_linear mlp_in;  /* [F, D]; F is 4 D in every published model */
-    struct tensor_linear mlp_out; /* [D, F] */
+    struct tensor_linear mlp_out; /* [D, F]; decoder */
+    /* Encoder: the same cut into n_parts of [D, F / n_parts], so that a block of rows never has its
+     * whole inside (4 D floats a row) in memory at once. The first one has the bias.            */
+    struct tensor_linear mlp_out_part[WHISPER_MLP_PARTS];
+    size_t n_parts;
 };
 
 struct whisper_model {

@@ -6,13 +6,16 @@
  *   v  [chunk of 32 keys][panel of 16 columns][16][16][2] right operand of p v: key pairs
  * Rows beyond T are zero. q carries scale * log2(e), so weights are powers of two of the products.
  *
- * kern_heads_run takes 32 query rows at a time over blocks of 128 keys: scores into 16 KiB of
- * f32, weights from there into 8 KiB of bf16 tiles, then the values are added to 32 x DP sums.
- * The sums are relative to a maximum that follows the scores lazily: as long as no score exceeds
- * it by 8 (a factor of 256) nothing is rescaled, which after the first block is nearly always.
- * The decision belongs to the row alone and blocks begin at key 0, so splits of the queries
- * change no bits. The products of the next block are issued between the exponentials of the
- * present one: the matrix unit works in the shadow of the vector units, which have more to do.   */
+ * kern_heads_run takes 64 query rows at a time over blocks of 128 keys: scores in f32, weights from
+ * there in bf16 tiles, then the values are added to 64 x DP sums. The sums are relative to a
+ * maximum that follows the scores lazily: as long as no score exceeds it by 8 (a factor of 256)
+ * nothing is rescaled, which after the first block is nearly always. The decision belongs to the
+ * row alone and blocks begin at key 0, so splits of the queries change no bits.
+ *
+ * Tried and left: issuing the next block's products between the exponentials. While tile
+ * products are in flight, 512-bit arithmetic runs at one operation a cycle instead of two
+ * (measured: 192 fused multiply-adds beside 4 products take 59 ns, alone 27), so the phases are
+ * kept apart.                                                                                    */
 #include <math.h>
 
 #include "kern/levels.h"
@@ -66,34 +69,45 @@ static inline __m512i load_32(const float *row, size_t left, __m512 scale)
     return two_to_bf16(_mm512_mul_ps(low, scale), _mm512_mul_ps(high, scale));
 }
 
-/* Rows of the block of 16 that begins at row t: `there` of them exist. */
-static void pack_block(char *packed, const struct layout *l, const float *q, const float *k,
-                       const float *v, size_t stride, size_t t, size_t there, float scale)
+/* The block of 16 rows that begins at row t, of which `there` exist. x points at its first row. */
+static void pack_queries(char *packed, const struct layout *l, const float *x, size_t stride,
+                         size_t t, size_t there, float scale)
 {
-    const __m512 one = _mm512_set1_ps(1.0f), q_scale = _mm512_set1_ps(scale * LOG2_E);
-    const size_t chunks = l->dp / 32;
-    char *q_at = packed + t * l->dp * 2, *k_at = packed + l->part + t * l->dp * 2;
-    for (size_t chunk = 0; chunk < chunks; chunk++) {
-        const size_t c = chunk * 32, left = l->d > c ? l->d - c : 0;
+    const __m512 q_scale = _mm512_set1_ps(scale * LOG2_E);
+    char *to = packed + t * l->dp * 2;
+    for (size_t c = 0; c < l->dp; c += 32)
+        for (size_t i = 0; i < 16; i++)
+            _mm512_store_si512(
+                to + c / 32 * KERN_TILE_BYTES + i * 64,
+                load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0, q_scale));
+}
+
+static void pack_keys(char *packed, const struct layout *l, const float *x, size_t stride, size_t t,
+                      size_t there)
+{
+    char *to = packed + l->part + t * l->dp * 2;
+    for (size_t c = 0; c < l->dp; c += 32) {
         __m512i keys[16];
-        for (size_t i = 0; i < 16; i++) {
-            const size_t at = i * stride + c, n = i < there ? left : 0;
-            _mm512_store_si512(q_at + chunk * KERN_TILE_BYTES + i * 64,
-                               load_32(q + at, n, q_scale));
-            keys[i] = load_32(k + at, n, one);
-        }
+        for (size_t i = 0; i < 16; i++)
+            keys[i] = load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0,
+                              _mm512_set1_ps(1.0f));
         transpose_16(keys);
         for (size_t i = 0; i < 16; i++)
-            _mm512_store_si512(k_at + chunk * KERN_TILE_BYTES + i * 64, keys[i]);
+            _mm512_store_si512(to + c / 32 * KERN_TILE_BYTES + i * 64, keys[i]);
     }
+}
+
+static void pack_values(char *packed, const struct layout *l, const float *x, size_t stride,
+                        size_t t, size_t there)
+{
     for (size_t c = 0; c < l->dp; c += W) {
         const __mmask16 mask = l->d > c ? mask16(l->d - c) : 0;
         char *tile = packed + 2 * l->part + (t / 32 * (l->dp / 16) + c / 16) * KERN_TILE_BYTES +
                      t % 32 * 32;
         for (size_t i = 0; i < 16; i += 2) {
-            const __m512 even = _mm512_maskz_loadu_ps(i < there ? mask : 0, v + i * stride + c);
+            const __m512 even = _mm512_maskz_loadu_ps(i < there ? mask : 0, x + i * stride + c);
             const __m512 odd = _mm512_maskz_loadu_ps(i + 1 < there ? mask : 0,
-                                                     v + (i + 1) * stride + c);
+                                                     x + (i + 1) * stride + c);
             const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
             const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
             _mm512_store_si512(tile + i * 32, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
@@ -109,22 +123,32 @@ void kern_heads_pack_amx(void *packed, const float *q, const float *k, const flo
     for (size_t row = t0; row < end; row += 16) {
         const size_t there = row >= t1 ? 0 : t1 - row < 16 ? t1 - row : 16;
         const size_t from = there > 0 ? (row - t0) * stride : 0;
-        pack_block(packed, &l, q + from, k + from, v + from, stride, row, there, scale);
+        if (q)
+            pack_queries(packed, &l, q + from, stride, row, there, scale);
+        if (k)
+            pack_keys(packed, &l, k + from, stride, row, there);
+        if (v)
+            pack_values(packed, &l, v + from, stride, row, there);
     }
 }
 
-/* What one call works in; two score buffers, as the next block's are made while one is read. */
-struct scratch {
-    float scores[2][ROWS * KEYS];  /* [pair of panels][2 x 2 tiles][16][16] */
+/* 32 queries on their way through the keys. */
+struct half {
+    float scores[ROWS * KEYS];     /* [pair of panels][2 x 2 tiles][16][16] */
     uint16_t weights[ROWS * KEYS]; /* [block of 16 rows][chunk of 32 keys][16][32] */
     float sums[ROWS * MAX_D];      /* [group of 32 columns][2 x 2 tiles][16][16] */
+    float total[ROWS][W];          /* sums of weights, in lanes */
+    float largest[ROWS];           /* what a row's weights are relative to */
 };
+
+/* Two of them share every block of keys and values while it is in the first-level cache. */
+#define HALVES 2
 
 size_t kern_heads_scratch_bytes_amx(size_t t, size_t d)
 {
     (void)t;
     (void)d;
-    return sizeof(struct scratch);
+    return HALVES * sizeof(struct half);
 }
 
 /* Scores of 32 queries with 32 keys: one pair of panels. */
@@ -191,50 +215,44 @@ static inline __m512 exp2_512(__m512 x)
     return _mm512_scalef_ps(p, n);
 }
 
-struct softmax {
-    float largest[ROWS]; /* what the row's weights are relative to */
-    __m512 total[ROWS];
-};
-
 /* A score is far above what the row counted from: count from it, and correct what was summed. */
-static __attribute__((noinline)) void raise_maximum(struct softmax *s, float *sums, size_t r,
-                                                    size_t dp, float largest)
+static __attribute__((noinline)) void raise_maximum(struct half *h, size_t r, size_t dp,
+                                                    float largest)
 {
-    const __m512 correction = exp2_512(_mm512_set1_ps(s->largest[r] - largest));
-    if (s->largest[r] == -INFINITY) {
-        s->largest[r] = largest; /* nothing was summed yet */
+    const __m512 correction = exp2_512(_mm512_set1_ps(h->largest[r] - largest));
+    const bool first = h->largest[r] == -INFINITY; /* nothing was summed yet */
+    h->largest[r] = largest;
+    if (first)
         return;
-    }
-    s->largest[r] = largest;
-    s->total[r] = _mm512_mul_ps(s->total[r], correction);
+    _mm512_store_ps(h->total[r], _mm512_mul_ps(_mm512_load_ps(h->total[r]), correction));
     for (size_t c = 0; c < dp; c += W) {
-        float *at = sums + c / 32 * 1024 + (r / 16 * 2 + c / 16 % 2) * 256 + r % 16 * 16;
-        _mm512_storeu_ps(at, _mm512_mul_ps(_mm512_loadu_ps(at), correction));
+        float *at = h->sums + c / 32 * 1024 + (r / 16 * 2 + c / 16 % 2) * 256 + r % 16 * 16;
+        _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), correction));
     }
 }
 
-/* Weights of row r from its KEYS scores. `missing` counts keys at the end that are not there. */
-static inline void soften(struct softmax *s, struct scratch *scratch, const float *scores, size_t r,
-                          size_t dp)
+/* Weights of row r from its KEYS scores. */
+static inline void soften(struct half *h, size_t r, size_t dp)
 {
     __m512 x[KEYS / W];
     for (size_t i = 0; i < KEYS / W; i++)
-        x[i] = _mm512_load_ps(score_at(scores, r, i * W));
-    __m512 m = _mm512_max_ps(_mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])),
-                             _mm512_max_ps(_mm512_max_ps(x[4], x[5]), _mm512_max_ps(x[6], x[7])));
-    const __m512 allowed = _mm512_set1_ps(s->largest[r] + HEADROOM);
+        x[i] = _mm512_load_ps(score_at(h->scores, r, i * W));
+    const __m512 m = _mm512_max_ps(
+        _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])),
+        _mm512_max_ps(_mm512_max_ps(x[4], x[5]), _mm512_max_ps(x[6], x[7])));
+    const __m512 allowed = _mm512_set1_ps(h->largest[r] + HEADROOM);
     if (_mm512_cmp_ps_mask(m, allowed, _CMP_GT_OQ))
-        raise_maximum(s, scratch->sums, r, dp, _mm512_reduce_max_ps(m));
-    const __m512 largest = _mm512_set1_ps(s->largest[r]);
-    uint16_t *to = scratch->weights + r / 16 * KEY_CHUNKS * 512 + r % 16 * 32;
-    __m512 total = s->total[r];
+        raise_maximum(h, r, dp, _mm512_reduce_max_ps(m));
+    const __m512 largest = _mm512_set1_ps(h->largest[r]);
+    uint16_t *to = h->weights + r / 16 * KEY_CHUNKS * 512 + r % 16 * 32;
+    __m512 total = _mm512_load_ps(h->total[r]);
     for (size_t i = 0; i < KEYS / W; i += 2) {
         const __m512 low = exp2_512(_mm512_sub_ps(x[i], largest));
         const __m512 high = exp2_512(_mm512_sub_ps(x[i + 1], largest));
         total = _mm512_add_ps(total, _mm512_add_ps(low, high));
         _mm512_store_si512(to + i / 2 * 512, two_to_bf16(low, high));
     }
-    s->total[r] = total;
+    _mm512_store_ps(h->total[r], total);
 }
 
 /* Keys from `n` on are not there: their scores become -infinity, their weights 0. */
@@ -250,13 +268,14 @@ static void forget_keys(float *scores, size_t n)
     }
 }
 
-static void write_rows(const struct scratch *scratch, const struct softmax *s, float *out,
-                       size_t out_stride, size_t first, size_t rows, size_t d)
+static void write_rows(const struct half *h, float *out, size_t out_stride, size_t first,
+                       size_t rows, size_t d)
 {
     for (size_t r = first; r < rows; r++) {
-        const __m512 inverse = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(s->total[r]));
+        const __m512 inverse = _mm512_set1_ps(1.0f /
+                                              _mm512_reduce_add_ps(_mm512_load_ps(h->total[r])));
         for (size_t c = 0; c < d; c += W) {
-            const __m512 sum = _mm512_load_ps(scratch->sums + c / 32 * 1024 +
+            const __m512 sum = _mm512_load_ps(h->sums + c / 32 * 1024 +
                                               (r / 16 * 2 + c / 16 % 2) * 256 + r % 16 * 16);
             _mm512_mask_storeu_ps(out + r * out_stride + c, mask16(d - c),
                                   _mm512_mul_ps(sum, inverse));
@@ -264,54 +283,62 @@ static void write_rows(const struct scratch *scratch, const struct softmax *s, f
     }
 }
 
-/* Queries [first, rows) of the 32 that begin at row t; out points at row t. */
-static void attend(const char *packed, const struct layout *l, size_t n_keys, size_t t,
-                   size_t first, size_t rows, float *out, size_t out_stride,
-                   struct scratch *scratch)
+static void half_begin(struct half *h, size_t dp)
 {
-    const size_t chunks = l->dp / 32, panel = chunks * KERN_TILE_BYTES;
-    const char *q = packed + t * l->dp * 2, *k = packed + l->part, *v = k + l->part;
-    const size_t n_pairs = l->t / 32;
-    struct softmax s;
-    for (size_t r = 0; r < ROWS; r++) {
-        s.largest[r] = -INFINITY;
-        s.total[r] = _mm512_setzero_ps();
-    }
-    memset(scratch->sums, 0, l->dp * ROWS * sizeof(float));
-    for (size_t pair = 0; pair < KEYS / 32 && pair < n_pairs; pair++)
-        score_pair(scratch->scores[0] + pair * 1024, q, k + pair * 2 * panel, chunks);
-    for (size_t key = 0, turn = 0; key < n_keys; key += KEYS, turn ^= 1) {
-        float *scores = scratch->scores[turn];
-        if (n_keys - key < KEYS)
-            forget_keys(scores, n_keys - key);
-        for (size_t r = 0; r < ROWS; r++) {
-            const size_t pair = (key + KEYS) / 32 + r / 8;
-            if (r % 8 == 0 && pair < n_pairs)
-                score_pair(scratch->scores[turn ^ 1] + r / 8 * 1024, q, k + pair * 2 * panel,
+    for (size_t r = 0; r < ROWS; r++)
+        h->largest[r] = -INFINITY;
+    memset(h->total, 0, sizeof(h->total));
+    memset(h->sums, 0, dp * ROWS * sizeof(float));
+}
+
+/* n halves of 32 queries from row t on, over all keys. */
+static void attend(const char *packed, const struct layout *l, size_t n_keys, size_t t,
+                   struct half *halves, size_t n)
+{
+    const size_t chunks = l->dp / 32, panel = chunks * KERN_TILE_BYTES, n_pairs = l->t / 32;
+    const char *k = packed + l->part, *v = k + l->part;
+    for (size_t i = 0; i < n; i++)
+        half_begin(&halves[i], l->dp);
+    for (size_t key = 0; key < n_keys; key += KEYS) {
+        const size_t first = key / 32;
+        const size_t pairs = n_pairs - first < KEY_CHUNKS ? n_pairs - first : KEY_CHUNKS;
+        for (size_t i = 0; i < n; i++) {
+            const char *q = packed + (t + i * ROWS) * l->dp * 2;
+            for (size_t pair = 0; pair < pairs; pair++)
+                score_pair(halves[i].scores + pair * 1024, q, k + (first + pair) * 2 * panel,
                            chunks);
-            soften(&s, scratch, scores, r, l->dp);
         }
-        const size_t left = (n_keys - key + 31) / 32;
-        const size_t n_chunks = left < KEY_CHUNKS ? left : KEY_CHUNKS;
-        for (size_t group = 0; group < chunks; group++)
-            value_group(scratch->sums + group * 1024, scratch->weights,
-                        v + key / 32 * 2 * panel + group * 2 * KERN_TILE_BYTES, 2 * panel,
-                        n_chunks);
+        for (size_t i = 0; i < n; i++) {
+            if (n_keys - key < KEYS)
+                forget_keys(halves[i].scores, n_keys - key);
+            for (size_t r = 0; r < ROWS; r++)
+                soften(&halves[i], r, l->dp);
+        }
+        for (size_t i = 0; i < n; i++)
+            for (size_t group = 0; group < chunks; group++)
+                value_group(halves[i].sums + group * 1024, halves[i].weights,
+                            v + first * 2 * panel + group * 2 * KERN_TILE_BYTES, 2 * panel, pairs);
     }
-    write_rows(scratch, &s, out, out_stride, first, rows, l->d);
 }
 
 void kern_heads_run_amx(const void *packed, size_t t, size_t d, float *out, size_t out_stride,
                         size_t t0, size_t t1, void *scratch)
 {
     const struct layout l = layout_of(t, d);
+    struct half *halves = scratch;
+    /* Weights far below the largest flush to zero: as subnormals each would cost 150 cycles. */
+    const unsigned control = _mm_getcsr();
+    _mm_setcsr(control | _MM_FLUSH_ZERO_ON);
     tiles_configure(16, 16);
-    for (size_t row = t0; row < t1;) {
-        const size_t base = row / ROWS * ROWS;
-        const size_t end = base + ROWS < t1 ? base + ROWS : t1;
-        attend(packed, &l, t, base, row - base, end - base, out + base * out_stride, out_stride,
-               scratch);
-        row = end;
+    for (size_t base = t0 / ROWS * ROWS; base < t1; base += HALVES * ROWS) {
+        const size_t n = t1 - base > ROWS ? HALVES : 1;
+        attend(packed, &l, t, base, halves, n);
+        for (size_t i = 0; i < n; i++) {
+            const size_t at = base + i * ROWS;
+            write_rows(&halves[i], out + at * out_stride, out_stride, t0 > at ? t0 - at : 0,
+                       t1 - at < ROWS ? t1 - at : ROWS, d);
+        }
     }
     _tile_release();
+    _mm_setcsr(control);
 }

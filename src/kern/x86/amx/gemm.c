@@ -108,8 +108,9 @@ __attribute__((always_inline)) static inline void pending_begin(struct pending *
                                                                 const bool bytes)
 {
     p->acc = acc;
-    p->out = job->out + m * job->out_stride + n;
-    p->residual = job->residual ? job->residual + m * job->out_stride + n : NULL;
+    const size_t at = m * job->out_stride + n - job->n_base;
+    p->out = job->out + at;
+    p->residual = job->residual ? job->residual + at : NULL;
     for (size_t wide = 0; wide < 2; wide++)
         p->bias[wide] = job->bias ? _mm512_loadu_ps(job->bias + n + wide * W) : _mm512_setzero_ps();
     if (bytes) {

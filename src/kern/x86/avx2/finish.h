@@ -11,7 +11,7 @@ static inline void finish256(const struct kern_gemm_job *job, __m256 acc, size_t
 {
     if (n >= n1)
         return;
-    const size_t at = m * job->out_stride + n, left = n1 - n;
+    const size_t at = m * job->out_stride + n - job->n_base, left = n1 - n;
     if (job->bias)
         acc = _mm256_add_ps(acc, load8(job->bias + n, left));
     if (job->act == KERN_ACT_GELU)

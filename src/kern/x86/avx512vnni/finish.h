@@ -10,7 +10,7 @@
 static inline void finish512(const struct kern_gemm_job *job, __m512 acc, size_t m, size_t n,
                              __mmask16 mask)
 {
-    const size_t at = m * job->out_stride + n;
+    const size_t at = m * job->out_stride + n - job->n_base;
     if (job->bias)
         acc = _mm512_add_ps(acc, _mm512_maskz_loadu_ps(mask, job->bias + n));
     if (job->act == KERN_ACT_GELU)
