@@ -124,7 +124,7 @@ struct auricle_options {
     const char *initial_prompt; /* NULL: none */
     bool carry_initial_prompt;
     const char *prefix;   /* begins the first window's text; NULL: none */
-    const char *hotwords; /* NULL: none */
+    const char *hotwords; /* words to expect, told to every window; NULL: none */
 
     /* Tokens. */
     const int32_t *suppress_tokens; /* ids never sampled; -1 stands for the non-speech set */

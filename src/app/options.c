@@ -283,3 +283,18 @@ enum auricle_error app_options_from_settings(const struct app_group *const *grou
     }
     return AURICLE_OK;
 }
+
+const char *app_options_peek(int argc, char *const *argv, const char *name)
+{
+    size_t n = strlen(name);
+    const char *value = NULL;
+    for (int i = 1; i < argc && !au_str_equal(argv[i], "--"); i++) {
+        if (!au_str_starts(argv[i], "--") || strncmp(argv[i] + 2, name, n) != 0)
+            continue;
+        if (argv[i][n + 2] == '=')
+            value = argv[i] + n + 3;
+        else if (argv[i][n + 2] == 0 && i + 1 < argc)
+            value = argv[i + 1];
+    }
+    return value;
+}

@@ -71,4 +71,8 @@ AURICLE_MUST_CHECK enum auricle_error app_options_from_settings(
 bool app_options_given(const struct app_group *const *groups, const struct app_parsed *parsed,
                        const char *name);
 
+/* Value of a long option before anything is parsed: the last --name VALUE or --name=VALUE before
+ * "--". Borrowed; NULL when absent.                                                              */
+const char *app_options_peek(int argc, char *const *argv, const char *name);
+
 #endif

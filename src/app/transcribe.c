@@ -427,7 +427,7 @@ static int run_transcribe(const struct app_command *self, int argc, char **argv)
     struct app_settings settings;
     struct app_parsed parsed;
     int code;
-    app_transcribe_args_init(&args);
+    app_transcribe_args_init(&args, argc, argv);
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     app_transcribe_options_finish(&args);

@@ -23,19 +23,21 @@ struct app_transcribe_args {
     int compute; /* enum auricle_compute */
     const char *cpu_level;
 
-    int task, seed, long_form, vad, batch_size;
+    int profile, task, seed, long_form, vad, batch_size;
     const char *vad_model;
     double vad_threshold;
     double clips[APP_MAX_CLIPS];
     double patience, length_penalty, max_initial_timestamp;
-    bool keep_blank;
+    bool keep_blank, no_filter;
     int32_t suppress[APP_MAX_SUPPRESS];
     struct auricle_options options; /* complete after app_transcribe_options_finish */
 };
 
 extern const struct app_group *const app_transcribe_groups[];
 
-void app_transcribe_args_init(struct app_transcribe_args *args);
+/* Defaults of the profile that the command line names, so that other options may stand before
+ * it. */
+void app_transcribe_args_init(struct app_transcribe_args *args, int argc, char *const *argv);
 /* Move what the parser could not place itself into args->options. */
 void app_transcribe_options_finish(struct app_transcribe_args *args);
 

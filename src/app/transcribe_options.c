@@ -331,6 +331,11 @@ static const struct app_option speech_options[] = {
      .offset = ARGS(options.initial_prompt),
      .alias = "initial-prompt",
      .help = "text to read before the first window: names, spellings, style"},
+    {.name = "hotwords",
+     .kind = APP_TEXT,
+     .value = "TEXT",
+     .offset = ARGS(options.hotwords),
+     .help = "words to expect, told to every window: names, terms"},
     {.name = "carry-prompt",
      .kind = APP_FLAG,
      .offset = ARGS(options.carry_initial_prompt),
@@ -444,6 +449,26 @@ static const struct app_option voice_options[] = {
     {.name = NULL},
 };
 
+static const struct app_option filter_options[] = {
+    {.name = "no-filter",
+     .kind = APP_FLAG,
+     .offset = ARGS(no_filter),
+     .help = "keep segments that a rule against invented text would drop"},
+    {.name = "keep-filtered",
+     .kind = APP_FLAG,
+     .offset = ARGS(options.keep_filtered),
+     .help = "keep them too, and name the rule in json"},
+    {.name = "hallucination-silence-threshold",
+     .kind = APP_SECONDS,
+     .value = "S",
+     .offset = ARGS(options.hallucination_silence_threshold),
+     .min = 0,
+     .max = 30,
+     .help = "sequential, with word times: skip longer silence around text that looks invented",
+     .otherwise = "off"},
+    {.name = NULL},
+};
+
 static const struct app_option input_options[] = {
     {.name = "raw-format",
      .kind = APP_PARSED,
@@ -476,6 +501,13 @@ static const struct app_option input_options[] = {
 };
 
 static const struct app_option search_options[] = {
+    {.name = "profile",
+     .kind = APP_CHOICE,
+     .value = "default|strict|reference",
+     .offset = ARGS(profile),
+     .help = "where all options here begin: strict tries nothing twice and takes doubt for "
+             "silence, reference decodes exactly as the original program does",
+     .otherwise = "default"},
     {.name = "beam-size",
      .kind = APP_INT,
      .value = "N",
@@ -574,20 +606,29 @@ static const struct app_group model_group = {"Model", model_options};
 static const struct app_group output_group = {"Output", output_options};
 static const struct app_group speech_group = {"Speech", speech_options};
 static const struct app_group voice_group = {"Long recordings", voice_options};
+static const struct app_group filter_group = {"Invented text", filter_options};
 static const struct app_group input_group = {"Input", input_options};
 static const struct app_group search_group = {"Search", search_options};
 
 const struct app_group *const app_transcribe_groups[] = {
-    &output_group, &model_group,   &speech_group,      &input_group, &voice_group,
-    &search_group, &app_group_log, &app_group_general, NULL,
+    &output_group, &model_group,  &speech_group,  &input_group,       &voice_group,
+    &search_group, &filter_group, &app_group_log, &app_group_general, NULL,
 };
 
 /* ---- Before and after parsing --------------------------------------------------------------- */
 
-void app_transcribe_args_init(struct app_transcribe_args *args)
+void app_transcribe_args_init(struct app_transcribe_args *args, int argc, char *const *argv)
 {
+    const char *profile = app_options_peek(argc, argv, "profile");
     memset(args, 0, sizeof *args);
-    auricle_options_default(&args->options);
+    if (au_str_equal(profile, "reference"))
+        auricle_options_reference(&args->options);
+    else if (au_str_equal(profile, "strict"))
+        auricle_options_strict(&args->options);
+    else
+        auricle_options_default(&args->options);
+    args->long_form = (int)args->options.long_form;
+    args->no_filter = !args->options.filter;
     args->formats[0] = recog_render_find("txt");
     args->n_formats = 1;
     args->patience = 1;
@@ -609,4 +650,5 @@ void app_transcribe_options_finish(struct app_transcribe_args *args)
     options->length_penalty = (float)args->length_penalty;
     options->max_initial_timestamp = (float)args->max_initial_timestamp;
     options->suppress_blank = !args->keep_blank;
+    options->filter = !args->no_filter;
 }

@@ -9,7 +9,7 @@
 static const int32_t *last_of(const int32_t *list, size_t n, size_t most, size_t *kept)
 {
     *kept = n < most ? n : most;
-    return list + (n - *kept);
+    return n ? list + (n - *kept) : list;
 }
 
 int recog_prompt_build(const struct recog_prompt *p, int32_t *tokens, int *sot_index)
@@ -17,10 +17,15 @@ int recog_prompt_build(const struct recog_prompt *p, int32_t *tokens, int *sot_i
     const struct text_specials *sp = p->specials;
     size_t half = (size_t)p->n_text_ctx / 2, n_kept;
     int n = 0;
-    if (p->n_previous) {
+    size_t n_hot = p->n_hotwords < half / 2 ? p->n_hotwords : half / 2;
+    if (p->n_previous || n_hot) {
         tokens[n++] = sp->sot_prev;
-        const int32_t *kept = last_of(p->previous, p->n_previous, half - 1, &n_kept);
-        memcpy(tokens + n, kept, n_kept * sizeof(*tokens));
+        if (n_hot)
+            memcpy(tokens + n, p->hotwords, n_hot * sizeof(*tokens));
+        n += (int)n_hot;
+        const int32_t *kept = last_of(p->previous, p->n_previous, half - 1 - n_hot, &n_kept);
+        if (n_kept)
+            memcpy(tokens + n, kept, n_kept * sizeof(*tokens));
         n += (int)n_kept;
     }
     *sot_index = n;

@@ -16,6 +16,8 @@ struct recog_prompt {
     bool without_timestamps;
     const int32_t *previous; /* text before the window; the last half of the context is used */
     size_t n_previous;
+    const int32_t *hotwords; /* stand before the previous text */
+    size_t n_hotwords;
     const int32_t *prefix; /* text the window begins with */
     size_t n_prefix;
     int n_text_ctx, max_tokens;

@@ -134,6 +134,9 @@ static enum auricle_error build(struct auricle_session *session,
         error = recog_rules_init(&session->rules, engine->tokenizer, (size_t)engine->dims->n_vocab,
                                  options);
     if (!error)
+        error = recog_prompt_encode(engine->tokenizer, options->hotwords, &session->hotwords,
+                                    &session->n_hotwords);
+    if (!error)
         error = recog_result_create(&session->result);
     if (!error)
         error = make_strategy(session, fault);
@@ -218,6 +221,7 @@ void auricle_session_destroy(struct auricle_session *session)
     recog_source_close(session->source);
     recog_rules_deinit(&session->rules);
     settings_deinit(&session->settings);
+    au_free(session->hotwords);
     if (session->result)
         auricle_result_destroy(&session->result->pub);
     au_free(session);

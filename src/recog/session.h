@@ -27,6 +27,8 @@ struct auricle_session {
     struct recog_source *source;
     struct recog_result *result; /* NULL once taken */
     struct recog_rules rules;
+    int32_t *hotwords; /* encoded; NULL: none */
+    size_t n_hotwords;
     struct recog_strategy strategy;
     int language; /* index as in text_language_code; -1 until detected */
     float language_probability;

@@ -98,6 +98,11 @@ static void begin_search(struct recog_task *task)
                                   .n_prefix = task->n_prefix,
                                   .n_text_ctx = dims->n_text_ctx,
                                   .max_tokens = o->max_tokens};
+    /* Hotwords and a prefix exclude each other; words that led into a loop are not said again. */
+    if (task->rung == 0 && !task->n_prefix) {
+        prompt.hotwords = session->hotwords;
+        prompt.n_hotwords = session->n_hotwords;
+    }
     float temperature = o->temperatures[task->rung];
     bool cold = temperature <= 0;
     struct recog_search_config config = {

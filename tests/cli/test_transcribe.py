@@ -19,7 +19,7 @@ JFK = fixture("audio/jfk_16k.wav")
 CLIP = fixture("audio/clip.flac")
 # Random weights would rarely end a text by themselves.
 MICRO = ("--model", MODEL, "--language", "en", "--temperature", "0", "--no-speech-threshold", "off",
-         "--max-tokens", "24")
+         "--max-tokens", "24", "--no-filter")
 LINE_FORMATS = ("txt", "srt", "vtt", "tsv", "lrc")
 # The order of the original program's writer.
 SEGMENT_MEMBERS = ["id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob",
@@ -55,6 +55,21 @@ class Results(cli.Case):
         quiet = transcribe("--quiet", JFK)
         self.assertEqual(quiet.stderr, "")
         self.assertEqual(quiet.stdout, done.stdout)
+
+    def test_rules_drop_invented_text_and_say_so(self):
+        rules = [arg for arg in MICRO if arg != "--no-filter"] + ["--language", "th"]
+        dropped = json.loads(run("transcribe", *rules, "-f", "json", JFK).stdout)
+        self.assertEqual(dropped["text"], "")  # random tokens are no Thai
+        self.assertEqual({s["filtered_by"] for s in dropped["filtered"]}, {"wrong-script"})
+        kept = json.loads(run("transcribe", *rules, "--keep-filtered", "-f", "json", JFK).stdout)
+        self.assertEqual([s["text"] for s in kept["segments"]],
+                         [s["text"] for s in dropped["filtered"]])
+        self.assertEqual(kept["segments"][0]["filtered_by"], "wrong-script")
+
+    def test_hotwords_are_heard_by_every_window(self):
+        plain = transcribe("-q", JFK).stdout
+        self.assertNotEqual(transcribe("-q", "--hotwords", "Kennedy", JFK).stdout, plain)
+        self.assertEqual(transcribe("-q", "--profile", "strict", JFK).stdout, plain)
 
     def test_every_format_into_a_folder(self):
         out = self.path("a", "b")
