@@ -87,7 +87,7 @@ enum auricle_error text_bpe_add_token(struct text_bpe *bpe, const char *bytes, s
 }
 
 enum auricle_error text_bpe_add_merge(struct text_bpe *bpe, const char *left, size_t n_left,
-                                      const char *right, size_t n_right)
+                                      const char *right, size_t n_right, uint32_t rank)
 {
     char joined[1024];
     const struct merge_key key = {text_bpe_find(bpe, left, n_left),
@@ -99,12 +99,8 @@ enum auricle_error text_bpe_add_merge(struct text_bpe *bpe, const char *left, si
     const int32_t id = text_bpe_find(bpe, joined, n_left + n_right);
     if (id == NONE)
         return AURICLE_E_NOT_FOUND;
-    union au_map_value known;
-    if (au_map_get(bpe->merges, &key, sizeof key, &known))
-        return AURICLE_OK; /* said twice: the first, lower rank counts */
-    const int64_t rank = (int64_t)au_map_count(bpe->merges);
     return au_map_put(bpe->merges, &key, sizeof key,
-                      (union au_map_value){.integer = rank << 32 | id});
+                      (union au_map_value){.integer = (int64_t)rank << 32 | id});
 }
 
 void text_bpe_scratch_deinit(struct text_bpe_scratch *scratch)

@@ -18,14 +18,15 @@ AURICLE_MUST_CHECK enum auricle_error text_bpe_create(size_t expected_tokens, si
                                                       struct text_bpe **out);
 void text_bpe_destroy(struct text_bpe *bpe);
 
-/* Build: tokens first, then merges in rank order. A token's bytes are copied; of two tokens with
+/* Build: tokens first, then merges. A token's bytes are copied; of two tokens with
  * the same bytes the lower id stays. Errors: NOMEM.                                              */
 AURICLE_MUST_CHECK enum auricle_error text_bpe_add_token(struct text_bpe *bpe, const char *bytes,
                                                          size_t n, int32_t id);
-/* left and right and their joined bytes must be tokens. Errors: NOT_FOUND, NOMEM. */
+/* left and right and their joined bytes must be tokens; lower ranks merge first. Of two merges
+ * of the same pair the later counts, as in Hugging Face's program. Errors: NOT_FOUND, NOMEM.     */
 AURICLE_MUST_CHECK enum auricle_error text_bpe_add_merge(struct text_bpe *bpe, const char *left,
                                                          size_t n_left, const char *right,
-                                                         size_t n_right);
+                                                         size_t n_right, uint32_t rank);
 
 /* Id of the token with exactly these bytes, or -1. */
 int32_t text_bpe_find(const struct text_bpe *bpe, const char *bytes, size_t n);

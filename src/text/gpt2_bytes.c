@@ -24,6 +24,14 @@ enum auricle_error text_gpt2_to_bytes(const char *text, size_t n, struct au_buf 
 {
     for (size_t at = 0; at < n;) {
         uint32_t c;
+        size_t plain = at;
+        while (plain < n && text[plain] >= '!' && text[plain] <= '~')
+            plain++;
+        if (plain > at) { /* most of every token */
+            au_buf_append(out, text + at, plain - at);
+            at = plain;
+            continue;
+        }
         const size_t step = au_utf8_decode(text + at, n - at, &c);
         const int byte = byte_of(c);
         if (byte >= 0)

@@ -126,7 +126,7 @@ static enum auricle_error add_merge(struct text_bpe *bpe, const char *merge, siz
         if (bytes->error)
             return au_fail(fault, bytes->error, "merge %zu does not fit into memory", rank + 1);
         error = text_bpe_add_merge(bpe, bytes->data, n_left, bytes->data + n_left,
-                                   bytes->len - n_left);
+                                   bytes->len - n_left, (uint32_t)rank);
     }
     if (error == AURICLE_E_NOT_FOUND)
         return au_fail(

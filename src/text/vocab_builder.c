@@ -118,6 +118,8 @@ static const char **pointers(const struct vocab_builder *b, const struct vocab_l
 enum auricle_error text_vocab_builder_finish(const struct vocab_builder *b, size_t n_model_vocab,
                                              struct text_tokenizer **out, struct au_fault *fault)
 {
+    if (b->tokens.n == 0)
+        return au_fail(fault, AURICLE_E_FORMAT, "the vocabulary holds no tokens");
     const char **tokens = pointers(b, &b->tokens);
     const char **specials = pointers(b, &b->specials);
     const char **merges = pointers(b, &b->merges);

@@ -12,155 +12,241 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "text/json_scan.h"
 #include "text/tokenizer.h"
 #include "text/vocab_builder.h"
 
 enum { MAX_FILE_BYTES = 64 << 20 };
 
-/* --- pieces of JSON files ------------------------------------------------------------------- */
+/* --- JSON files ------------------------------------------------------------------------------- */
 
-/* {"token": id, ...} */
-static enum auricle_error read_token_object(struct vocab_builder *b, const struct au_json *object,
+/* {"token": id, ...}, in GPT-2's alphabet */
+static enum auricle_error read_token_object(struct vocab_builder *b, struct text_json_scan *scan,
                                             struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
-    const size_t n = au_json_size(object);
-    if (au_json_type(object) != AU_JSON_OBJECT || n == 0)
-        return au_fail(fault, AURICLE_E_FORMAT,
-                       "expected an object of tokens and their ids, and at least one");
-    for (size_t i = 0; i < n && !error; i++) {
-        const char *key;
-        const struct au_json *id = au_json_member(object, i, &key);
-        error = text_vocab_builder_gpt2_token(b, au_json_int(id, -1), key, strlen(key), fault);
+    if (text_json_peek(scan) != '{')
+        return au_fail(fault, AURICLE_E_FORMAT, "expected an object of tokens and their ids");
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        const int64_t id = text_json_integer(scan, -1);
+        error = text_vocab_builder_gpt2_token(b, id, scan->string.data, scan->string.len, fault);
     }
     return error;
 }
 
 /* {"<|en|>": 50259, ...} */
-static enum auricle_error read_added_object(struct vocab_builder *b, const struct au_json *object,
+static enum auricle_error read_added_object(struct vocab_builder *b, struct text_json_scan *scan,
                                             struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
-    if (au_json_type(object) != AU_JSON_OBJECT)
+    if (text_json_peek(scan) != '{')
         return au_fail(fault, AURICLE_E_FORMAT, "expected an object of tokens and their ids");
-    for (size_t i = 0; i < au_json_size(object) && !error; i++) {
-        const char *key;
-        const struct au_json *id = au_json_member(object, i, &key);
-        error = text_vocab_builder_special(b, au_json_int(id, -1), key, strlen(key), fault);
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        const int64_t id = text_json_integer(scan, -1);
+        error = text_vocab_builder_special(b, id, scan->string.data, scan->string.len, fault);
     }
     return error;
 }
 
-/* {"50259": {"content": "<|en|>", ...}, ...} */
-static enum auricle_error read_added_decoder(struct vocab_builder *b, const struct au_json *object,
-                                             struct au_fault *fault)
+/* {"id": 50259, "content": "<|en|>", ...}; `id` is what counts when there is none inside. */
+static enum auricle_error read_added_token(struct vocab_builder *b, struct text_json_scan *scan,
+                                           int64_t id, struct au_fault *fault)
 {
-    enum auricle_error error = AURICLE_OK;
-    for (size_t i = 0; i < au_json_size(object) && !error; i++) {
-        const char *key;
-        int64_t id = -1;
-        const struct au_json *token = au_json_member(object, i, &key);
-        const char *content = au_json_string(au_json_get(token, "content"), NULL);
-        if (!content || !au_parse_i64(key, &id))
-            return au_fail(fault, AURICLE_E_FORMAT,
-                           "added_tokens_decoder: \"%.40s\" is not an id with a content", key);
-        error = text_vocab_builder_special(b, id, content, strlen(content), fault);
+    struct au_buf content;
+    bool found = false;
+    enum auricle_error error;
+    if (text_json_peek(scan) != '{')
+        return au_fail(fault, AURICLE_E_FORMAT, "an added token is no object");
+    au_buf_init(&content, MAX_FILE_BYTES);
+    text_json_enter(scan, '{');
+    while (text_json_next_key(scan)) {
+        if (strcmp(scan->string.data, "id") == 0) {
+            id = text_json_integer(scan, id);
+        } else if (strcmp(scan->string.data, "content") == 0 && text_json_peek(scan) == '"') {
+            found = text_json_string(scan);
+            au_buf_clear(&content);
+            au_buf_append(&content, scan->string.data, scan->string.len);
+        } else {
+            text_json_skip(scan);
+        }
     }
+    if (scan->error)
+        error = AURICLE_OK; /* reported at the end of the file */
+    else if (content.error)
+        error = au_fail(fault, content.error, "an added token does not fit into memory");
+    else if (!found)
+        error = au_fail(fault, AURICLE_E_FORMAT, "an added token has no content");
+    else
+        error = text_vocab_builder_special(b, id, content.data, content.len, fault);
+    au_buf_deinit(&content);
     return error;
 }
 
 /* [{"id": 50259, "content": "<|en|>", ...}, ...] */
-static enum auricle_error read_added_array(struct vocab_builder *b, const struct au_json *array,
+static enum auricle_error read_added_array(struct vocab_builder *b, struct text_json_scan *scan,
                                            struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
-    for (size_t i = 0; i < au_json_size(array) && !error; i++) {
-        const struct au_json *token = au_json_item(array, i);
-        const char *content = au_json_string(au_json_get(token, "content"), NULL);
-        if (!content)
-            return au_fail(fault, AURICLE_E_FORMAT, "added_tokens[%zu] has no content", i);
-        error = text_vocab_builder_special(b, au_json_int(au_json_get(token, "id"), -1), content,
-                                           strlen(content), fault);
+    text_json_enter(scan, '[');
+    while (!error && text_json_next_item(scan))
+        error = read_added_token(b, scan, -1, fault);
+    return error;
+}
+
+/* {"50259": {"content": "<|en|>", ...}, ...} */
+static enum auricle_error read_added_decoder(struct vocab_builder *b, struct text_json_scan *scan,
+                                             struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        int64_t id = -1;
+        if (!au_parse_i64(scan->string.data, &id))
+            error = au_fail(fault, AURICLE_E_FORMAT, "added_tokens_decoder: \"%.40s\" is no id",
+                            scan->string.data);
+        else
+            error = read_added_token(b, scan, id, fault);
     }
     return error;
 }
 
 /* ["left right", ...] or [["left", "right"], ...] */
-static enum auricle_error read_merges_array(struct vocab_builder *b, const struct au_json *array,
+static enum auricle_error read_merges_array(struct vocab_builder *b, struct text_json_scan *scan,
                                             struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
     struct au_buf joined;
     au_buf_init(&joined, MAX_FILE_BYTES);
-    for (size_t i = 0; i < au_json_size(array) && !error; i++) {
-        const struct au_json *item = au_json_item(array, i);
-        const char *left = au_json_string(au_json_item(item, 0), NULL);
-        const char *right = au_json_string(au_json_item(item, 1), NULL);
-        const char *both = au_json_string(item, NULL);
+    text_json_enter(scan, '[');
+    while (!error && text_json_next_item(scan)) {
         au_buf_clear(&joined);
-        if (left && right) {
-            au_buf_puts(&joined, left);
-            au_buf_putc(&joined, ' ');
-            au_buf_puts(&joined, right);
-        } else if (both) {
-            au_buf_puts(&joined, both);
-        } else {
-            error = au_fail(fault, AURICLE_E_FORMAT, "merges[%zu] is not a pair of tokens", i);
+        if (text_json_peek(scan) == '[') {
+            text_json_enter(scan, '[');
+            for (int i = 0; text_json_next_item(scan); i++) {
+                if (i > 0)
+                    au_buf_putc(&joined, ' ');
+                if (text_json_string(scan))
+                    au_buf_append(&joined, scan->string.data, scan->string.len);
+            }
+        } else if (text_json_string(scan)) {
+            au_buf_append(&joined, scan->string.data, scan->string.len);
         }
-        if (joined.error)
-            error = au_fail(fault, joined.error, "merges[%zu] does not fit into memory", i);
-        if (!error)
+        error = joined.error;
+        if (error)
+            au_fail(fault, error, "a merge does not fit into memory");
+        else if (!scan->error)
             error = text_vocab_builder_merge(b, joined.data, joined.len, fault);
     }
     au_buf_deinit(&joined);
     return error;
 }
 
-/* --- files ---------------------------------------------------------------------------------- */
-
-static enum auricle_error read_tokenizer_json(struct vocab_builder *b, const struct au_json *root,
-                                              struct au_fault *fault)
+static enum auricle_error check_kind(struct text_json_scan *scan, struct au_fault *fault)
 {
-    const struct au_json *model = au_json_get(root, "model");
-    const char *type = au_json_string(au_json_get(model, "type"), "BPE");
-    if (!au_str_equal(type, "BPE"))
+    if (text_json_peek(scan) != '"')
+        return text_json_skip(scan), AURICLE_OK;
+    if (text_json_string(scan) && strcmp(scan->string.data, "BPE") != 0)
         return au_fail(fault, AURICLE_E_UNSUPPORTED,
-                       "the tokenizer is of the kind \"%.40s\"; Whisper's is \"BPE\"", type);
-    enum auricle_error error = read_token_object(b, au_json_get(model, "vocab"), fault);
-    if (!error)
-        error = read_merges_array(b, au_json_get(model, "merges"), fault);
-    if (!error)
-        error = read_added_array(b, au_json_get(root, "added_tokens"), fault);
-    return error;
+                       "the tokenizer is of the kind \"%.40s\"; Whisper's is \"BPE\"",
+                       scan->string.data);
+    return AURICLE_OK;
 }
 
-/* ["token", ...] in id order */
-static enum auricle_error read_vocabulary_json(struct vocab_builder *b, const struct au_json *root,
-                                               struct au_fault *fault)
+/* {"type": "BPE", "vocab": {...}, "merges": [...], ...} */
+static enum auricle_error read_bpe_object(struct vocab_builder *b, struct text_json_scan *scan,
+                                          struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
-    if (au_json_type(root) != AU_JSON_ARRAY || au_json_size(root) == 0)
-        return au_fail(fault, AURICLE_E_FORMAT, "expected a list of tokens in id order");
-    for (size_t i = 0; i < au_json_size(root) && !error; i++) {
-        const char *token = au_json_string(au_json_item(root, i), NULL);
-        if (!token)
-            return au_fail(fault, AURICLE_E_FORMAT, "token %zu is not a string", i);
-        error = text_vocab_builder_gpt2_token(b, (int64_t)i, token, strlen(token), fault);
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        if (strcmp(scan->string.data, "type") == 0)
+            error = check_kind(scan, fault);
+        else if (strcmp(scan->string.data, "vocab") == 0)
+            error = read_token_object(b, scan, fault);
+        else if (strcmp(scan->string.data, "merges") == 0)
+            error = read_merges_array(b, scan, fault);
+        else
+            text_json_skip(scan);
     }
     return error;
 }
 
-static enum auricle_error read_config_json(struct vocab_builder *b, const struct au_json *root,
-                                           struct au_fault *fault)
+static enum auricle_error read_tokenizer_json(struct vocab_builder *b, struct text_json_scan *scan,
+                                              struct au_fault *fault)
 {
-    return read_added_decoder(b, au_json_get(root, "added_tokens_decoder"), fault);
+    enum auricle_error error = AURICLE_OK;
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        if (strcmp(scan->string.data, "model") == 0)
+            error = read_bpe_object(b, scan, fault);
+        else if (strcmp(scan->string.data, "added_tokens") == 0)
+            error = read_added_array(b, scan, fault);
+        else
+            text_json_skip(scan);
+    }
+    return error;
 }
 
-typedef enum auricle_error json_reader(struct vocab_builder *, const struct au_json *,
+static enum auricle_error read_config_json(struct vocab_builder *b, struct text_json_scan *scan,
+                                           struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        if (strcmp(scan->string.data, "added_tokens_decoder") == 0)
+            error = read_added_decoder(b, scan, fault);
+        else
+            text_json_skip(scan);
+    }
+    return error;
+}
+
+/* ["token", ...] in id order */
+static enum auricle_error read_vocabulary_json(struct vocab_builder *b, struct text_json_scan *scan,
+                                               struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    if (text_json_peek(scan) != '[')
+        return au_fail(fault, AURICLE_E_FORMAT, "expected a list of tokens in id order");
+    text_json_enter(scan, '[');
+    for (int64_t id = 0; !error && text_json_next_item(scan); id++) {
+        if (text_json_peek(scan) != '"')
+            error = au_fail(fault, AURICLE_E_FORMAT, "token %lld is not a string", (long long)id);
+        else if (text_json_string(scan))
+            error = text_vocab_builder_gpt2_token(b, id, scan->string.data, scan->string.len,
+                                                  fault);
+    }
+    return error;
+}
+
+typedef enum auricle_error json_reader(struct vocab_builder *, struct text_json_scan *,
                                        struct au_fault *);
+
+static enum auricle_error read_json_file(struct vocab_builder *b, const char *path,
+                                         json_reader *reader, struct au_fault *fault)
+{
+    char *text;
+    size_t bytes;
+    struct text_json_scan scan;
+    enum auricle_error error = au_file_read(path, MAX_FILE_BYTES, &text, &bytes, fault);
+    if (error)
+        return error;
+    text_json_scan_init(&scan, text, bytes);
+    error = reader(b, &scan, fault);
+    if (!error || scan.error) /* what a reader says about broken JSON is not the cause */
+        error = text_json_scan_result(&scan, fault);
+    if (error)
+        au_fault_prefix(fault, path);
+    text_json_scan_deinit(&scan);
+    au_free(text);
+    return error;
+}
+
+/* --- line files ------------------------------------------------------------------------------- */
 
 /* One line without its end; returns the start of the next. */
 static const char *take_line(const char *at, const char *end, size_t *n)
@@ -245,20 +331,6 @@ static enum auricle_error read_rank_line(struct vocab_builder *b, const char *li
     else
         error = text_vocab_builder_token(b, rank, bytes.data, bytes.len, fault);
     au_buf_deinit(&bytes);
-    return error;
-}
-
-static enum auricle_error read_json_file(struct vocab_builder *b, const char *path,
-                                         json_reader *reader, struct au_fault *fault)
-{
-    struct au_json *root;
-    enum auricle_error error = au_json_read(path, MAX_FILE_BYTES, &root, fault);
-    if (error)
-        return error;
-    error = reader(b, root, fault);
-    if (error)
-        au_fault_prefix(fault, path);
-    au_json_free(root);
     return error;
 }
 

@@ -487,16 +487,16 @@ static void bad_files_are_refused_with_a_sentence(void **state)
           {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}"}},
          AURICLE_E_FORMAT,
          "\"x\""},
-        {{{"tokenizer.json", "{}"}}, AURICLE_E_FORMAT, "expected an object"},
+        {{{"tokenizer.json", "{}"}}, AURICLE_E_FORMAT, "no tokens"},
         {{{"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}"}},
          AURICLE_E_UNSUPPORTED,
          "WordPiece"},
-        {{{"tokenizer.json", "{\"model\":{\"vocab\":" VOCAB ",\"merges\":[[\"a\"]]}}"}},
+        {{{"tokenizer.json", "{\"model\":{\"vocab\":" WHOLE_VOCAB ",\"merges\":[[\"a\"]]}}"}},
          AURICLE_E_FORMAT,
-         "merges[0]"},
+         "merge 1"},
         {{{"tokenizer.json", "{\"model\":{\"vocab\":" VOCAB "},\"added_tokens\":[{\"id\":3}]}"}},
          AURICLE_E_FORMAT,
-         "added_tokens[0]"},
+         "no content"},
         {{{"vocabulary.json", "{}"}}, AURICLE_E_FORMAT, "list of tokens"},
         {{{"vocabulary.json", "[1]"}}, AURICLE_E_FORMAT, "token 0"},
     };
@@ -560,7 +560,7 @@ static void rank_files(void **state)
     }
     assert_int_equal(text_tokenizer_from_tiktoken("/nonexistent/x.tiktoken", 0, &t, &fault),
                      AURICLE_E_NOT_FOUND);
-    assert_int_equal(open_ranks("", 1510, &t, &fault), AURICLE_E_UNSUPPORTED);
+    assert_int_equal(open_ranks("", 1510, &t, &fault), AURICLE_E_FORMAT);
 }
 
 /* --- hostile text, failing memory ----------------------------------------------------------- */
