@@ -191,6 +191,15 @@ def recording(rate, channels, width, n):
     return out.getvalue()
 
 
+def texts():
+    yield 'numbers', (b"It's two and a half (x) dollars; 1,234.5% of $3 and 7 cents, the 21st. "
+                      b"Double oh seven hundred million. Mr. Um's [noise]\0its two.5 dollars")
+    yield 'scripts', ('Ünïcödé e\u0301 ΣΑΣ İ ﬁ ½ \u1112\u1161\u11ab 東京へ สวัสดี हिन्दी مرحبا '
+                      '\U0001f468\u200d\U0001f469 ١٢٣\0東京 へ').encode()
+    yield 'loop', b'thank you ' * 20 + b'\0' + b'\xff\xe4\xbd \xf0\x9f'
+    yield 'object', json.dumps({'a': 0, 'Ġw': 1, '\n': [{}, 'x']}).encode()
+
+
 def vocabularies():
     alphabet = [chr(c) for c in range(33, 127)]
     vocab = {token: i for i, token in enumerate([*alphabet, 'Ġ', 'Ċ', 'He', 'll', 'Ġw', 'Ã', '¶'])}
@@ -226,6 +235,8 @@ def seeds(source):
         yield 'str', str(i), text.encode()
     for name, data in vocabularies():
         yield 'vocab', name, data
+    for name, data in texts():
+        yield 'text', name, data
     for rate, channels, width in ((16000, 1, 2), (44100, 2, 2), (8000, 1, 1), (48000, 1, 4)):
         yield 'audio', f'wav-{rate}-{width}', recording(rate, channels, width, 800)
     for name in ('talk.flac', 'talk.mp3', 'talk.opus'):

@@ -101,8 +101,8 @@ static int32_t take_hex(struct text_json_scan *scan)
     return value;
 }
 
-/* What follows "\u": a character, or the first half of one and "\u" with the second. Zero is refused,
- * as by base/json.h: strings are zero terminated.                                               */
+/* What follows "\u": a character, or the first half of one and "\u" with the second. Zero is
+ * refused, as by base/json.h: strings are zero terminated.                                       */
 static bool take_code_point(struct text_json_scan *scan)
 {
     char bytes[4];

@@ -1,13 +1,13 @@
 /* Reading big, flat JSON in one pass, without building a tree.
  *
- * A vocabulary is a megabyte or more of strings and numbers that are wanted once, in order. Building
- * a document of them takes longer than anything else at start-up, so these files are walked instead:
+ * A vocabulary is a megabyte or more of strings and numbers that are wanted once, in order.
+ * Building a document of them takes longer than anything else at start-up, so these files are
+ * walked instead:
  *     text_json_enter(&scan, '{');
  *     while (text_json_next_key(&scan))     the key is in scan.string
- *         id = text_json_integer(&scan, -1);
- * An error sticks: every later call returns false or its fallback, so it is looked at once, at the
- * end. What is skipped is checked for brackets and strings only. One owner; base/json.h is the
- * reader for everything else.                                                                   */
+ *         id = text_json_integer(&scan, -1); An error sticks: every later call returns false or
+ * its fallback, so it is looked at once, at the end. What is skipped is checked for brackets and
+ * strings only. One owner; base/json.h is the reader for everything else.                        */
 #ifndef TEXT_JSON_SCAN_H
 #define TEXT_JSON_SCAN_H
 
@@ -29,13 +29,14 @@ struct text_json_scan {
 void text_json_scan_init(struct text_json_scan *scan, const char *text, size_t n);
 void text_json_scan_deinit(struct text_json_scan *scan);
 
-/* First character of the next value: one of {["-0123456789tfn, or 0 at the end and after an error. */
+/* First character of the next value: one of {["-0123456789tfn, or 0 at the end and after an
+ * error. */
 char text_json_peek(struct text_json_scan *scan);
 
 /* Step into the next value, which must begin with this bracket. */
 bool text_json_enter(struct text_json_scan *scan, char bracket);
-/* Inside '{': read the next key; inside '[': is there another item? False, and outside again, at the
- * closing bracket.                                                                              */
+/* Inside '{': read the next key; inside '[': is there another item? False, and outside again, at
+ * the closing bracket.                                                                           */
 bool text_json_next_key(struct text_json_scan *scan);
 bool text_json_next_item(struct text_json_scan *scan);
 

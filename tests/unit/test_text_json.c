@@ -1,11 +1,12 @@
-/* Tests of the walker that vocabularies are read with: what it accepts, what it refuses, and that it
- * reads the same as the document reader.                                                        */
+/* Tests of the walker that vocabularies are read with: what it accepts, what it refuses, and
+ * that it reads the same as the document reader.                                                 */
 #include "support/support.h"
 
 #include "base/json.h"
 #include "text/json_scan.h"
 
-/* Walk over everything with enter, key, item and the value readers; numbers and strings are counted. */
+/* Walk over everything with enter, key, item and the value readers; numbers and strings are
+ * counted. */
 static void walk(struct text_json_scan *scan, int depth, size_t *n_values)
 {
     (*n_values)++;
@@ -55,8 +56,13 @@ static void good_documents_are_walked(void **state)
 {
     (void)state;
     static const char *const GOOD[] = {
-        "{}", " [ ] ", "[1,-2,3.5e7,true,false,null]", "{\"a\":{\"b\":[{},[[]],\"\"]},\"c\":0}",
-        "\"\\u00e9\\ud83d\\ude00\\n\\\\\\\"\"", "[[[[[[1]]]]],\"]\",\"}\",\"\\\"\"]", "-7",
+        "{}",
+        " [ ] ",
+        "[1,-2,3.5e7,true,false,null]",
+        "{\"a\":{\"b\":[{},[[]],\"\"]},\"c\":0}",
+        "\"\\u00e9\\ud83d\\ude00\\n\\\\\\\"\"",
+        "[[[[[[1]]]]],\"]\",\"}\",\"\\\"\"]",
+        "-7",
         "{\"\xC3\xA9\":\"\xE4\xBD\xA0\"}",
     };
     for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
@@ -74,10 +80,39 @@ static void bad_documents_are_refused(void **state)
 {
     (void)state;
     static const char *const BAD[] = {
-        "", " ", "{", "[", "}", "[1", "[1,", "[1 2]", "[,1]", "[1,]", "{\"a\"}", "{\"a\":}",
-        "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{1:2}", "\"", "\"a", "\"\\\"", "\"\\x\"", "\"\\u12\"",
-        "\"\\u0000\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\n\"", "[1]]", "1 1",
-        "[\"\xFF\"]", "@", "{}{}", "[1}", "\\",
+        "",
+        " ",
+        "{",
+        "[",
+        "}",
+        "[1",
+        "[1,",
+        "[1 2]",
+        "[,1]",
+        "[1,]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{1:2}",
+        "\"",
+        "\"a",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
+        "\"\n\"",
+        "[1]]",
+        "1 1",
+        "[\"\xFF\"]",
+        "@",
+        "{}{}",
+        "[1}",
+        "\\",
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         size_t n_values;
@@ -94,7 +129,8 @@ static void escapes_are_undone(void **state)
     text_json_scan_init(&scan, TEXT, sizeof TEXT - 1);
     assert_true(text_json_enter(&scan, '{'));
     assert_true(text_json_next_key(&scan));
-    assert_string_equal(scan.string.data, "\xC4\xA0" "a/");
+    assert_string_equal(scan.string.data, "\xC4\xA0"
+                                          "a/");
     assert_true(text_json_string(&scan));
     assert_string_equal(scan.string.data, "\xF0\x9F\x98\x80\t\xC3\xA9");
     assert_false(text_json_next_key(&scan));
