@@ -278,16 +278,13 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
 static enum auricle_error pack_columns(struct binder *b, const struct stack *stack,
                                        const float *bias, size_t n, struct tensor_linear *out)
 {
-    const struct kern_gemm *gemm = block_gemm(b);
-    for (size_t i = 0; i < n; i++) {
+    enum auricle_error error = AURICLE_OK;
+    for (size_t i = 0; i < n && !error; i++) {
         struct columns columns = {stack, i * (stack->k / n), stack->k / n};
-        if (tensor_linear_create_from(&out[i], gemm, fill_from_columns, &columns,
-                                      i == 0 ? bias : NULL, stack->part_rows, columns.n, b->pool))
-            return out_of_memory(b);
-        b->model->bytes += gemm->packed_bytes(stack->part_rows, columns.n);
+        error = pack_matrix(b, block_gemm(b), fill_from_columns, &columns, i == 0 ? bias : NULL,
+                            stack->part_rows, columns.n, &out[i]);
     }
-    b->model->bytes += stack->part_rows * sizeof *bias;
-    return AURICLE_OK;
+    return error;
 }
 
 static enum auricle_error pack_stack(struct binder *b, const struct stack *stack, const float *bias,
