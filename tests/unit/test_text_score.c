@@ -100,6 +100,19 @@ static void spelling_comes_from_a_file(void **state)
     text_spelling_destroy(NULL);
 }
 
+static void the_table_of_the_project_folds_spellings(void **state)
+{
+    (void)state;
+    struct text_spelling *spelling = NULL;
+    struct au_fault fault = {0};
+    char *path = au_test_source("data/spelling/english.json");
+    au_test_ok(text_spelling_load(path, &spelling, &fault), &fault);
+    assert_english(spelling, "The theatre's neighbours organised grey travellers' analyses.",
+                   "the theater is neighbors organized gray travelers analyses");
+    text_spelling_destroy(spelling);
+    au_free(path);
+}
+
 static void basic_letters(void **state)
 {
     (void)state;
@@ -379,6 +392,7 @@ int main(void)
         cmocka_unit_test(english_numbers),
         cmocka_unit_test(english_words),
         cmocka_unit_test(spelling_comes_from_a_file),
+        cmocka_unit_test(the_table_of_the_project_folds_spellings),
         cmocka_unit_test(basic_letters),
         cmocka_unit_test(normalizing_a_megabyte_ends),
         cmocka_unit_test(normalizing_without_memory_is_an_error),
