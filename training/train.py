@@ -53,7 +53,7 @@ def main():
                "threads": 1, "minutes": args.minutes, "pause": args.pause_file, "seed": args.seed,
                "peak": args.peak, "last": args.last, "stages": stages, "weights": weights,
                "accumulate": 1 if gpu else trainer.ACCUMULATE, "scale": 4 if gpu else 1,
-               "save_every_s": 120}
+               "save_every_s": 120, "guide": 1.0}
     if not gpu:
         kernels.build(args.work)
     n = 1 if gpu else args.workers

@@ -58,14 +58,14 @@ class Sampler:
 def stretch(x, rng, most=1e9):
     """Other speed without other pitch, and a warped frequency axis (another vocal tract)."""
     t, bins = x.shape
-    rate = rng.uniform(0.86, 1.16) if rng.random() < 0.7 else 1.0
+    rate = rng.uniform(0.88, 1.14) if rng.random() < 0.5 else 1.0
     n = min(int(t * rate), int(most))
     rate = n / t
     at = np.minimum(np.arange(n, dtype=np.float32) / rate, t - 1.001)
     i = at.astype(np.int32)
     f = (at - i)[:, None]
     x = x[i] * (1 - f) + x[np.minimum(i + 1, t - 1)] * f
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         warp = rng.uniform(0.9, 1.11)
         at = np.clip(np.arange(bins, dtype=np.float32) * warp, 0, bins - 1.001)
         i = at.astype(np.int32)
@@ -76,7 +76,7 @@ def stretch(x, rng, most=1e9):
 
 def channel(rng, bins=80):
     """A smooth random microphone response, log10 power per bin."""
-    knots = np.array([rng.gauss(0, 0.3) for _ in range(6)], np.float32)
+    knots = np.array([rng.gauss(0, 0.2) for _ in range(6)], np.float32)
     curve = np.interp(np.linspace(0, 5, bins), np.arange(6), knots).astype(np.float32)
     return curve + rng.gauss(0, 0.35)
 
@@ -113,7 +113,7 @@ class Maker:
     def __init__(self, corpus, tokenizer, seed, weights=GROUPS, strength=1.0):
         self.corpus, self.tok = corpus, tokenizer
         self.rng = random.Random(seed)
-        self.weights, self.strength = weights, strength
+        self.weights, self.strength, self.noise = weights, strength, 0.3
         self.sampler = Sampler(corpus)
 
     def batch(self, n_windows, frames, pack, max_clips=99):
@@ -184,16 +184,16 @@ class Maker:
                 cut = at + gap + clip["speech"][0]
         x = np.concatenate(parts)[:frames]
         x = x + channel(rng)
-        if rng.random() < 0.5:
-            x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(0.7, 4.5))
-        tokens, target = self._labels(clips, spans, cut)
+        if rng.random() < self.noise:
+            x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(1.0, 4.5))
+        tokens, target, when = self._labels(clips, spans, cut)
         letters, phones = [], []
         for clip in clips:
             letters += ([1] if letters else []) + text.letters(clip["text"])
             phones += ([1] if phones else []) + text.phones(clip["ipa"])
         if cut is not None:
             letters, phones = None, None
-        return self._finish(x, frames, tokens, target, letters, phones)
+        return self._finish(x, frames, tokens, target, letters, phones, when)
 
     def _same_language(self, lang):
         names = [g for g in self.weights if lang in self.sampler.by_group.get(g, ())]
@@ -207,23 +207,30 @@ class Maker:
             tokens = [t.prev] + t.encode(" " + words)[-60:]
         ignore = len(tokens)
         tokens += [t.sot, t.language(clips[0]["lang"]), t.transcribe]
-        if cut is not None or rng.random() < 0.5:
-            for clip, (a, b) in zip(clips, spans):
-                tokens += [t.timestamp(a / 100)] + t.encode(" " + clip["text"]) + [t.timestamp(b / 100)]
-            if cut is not None:
-                tokens.append(t.timestamp(cut / 100))
-        else:
+        times = cut is not None or rng.random() < 0.5
+        if not times:
             tokens.append(t.no_timestamps)
-            for clip in clips:
-                tokens += t.encode(" " + clip["text"])
+        when = [None] * (len(tokens) - 1)  # where each target is spoken: (encoder frame, spread)
+        for clip, (a, b) in zip(clips, spans):
+            pieces = t.encode(" " + clip["text"])
+            spread = 10 + 0.05 * (b - a)
+            middle = [((a + (j + 0.5) / len(pieces) * (b - a)) / 2, spread) for j in range(len(pieces))]
+            if times:
+                pieces = [t.timestamp(a / 100)] + pieces + [t.timestamp(b / 100)]
+                middle = [(a / 2, spread)] + middle + [(b / 2, spread)]
+            tokens += pieces
+            when += middle
+        if cut is not None:
+            tokens.append(t.timestamp(cut / 100))
+            when.append((cut / 2, 15))
         target = [-1] * ignore + tokens[ignore + 1:] + [t.eot]
-        return tokens, target
+        return tokens, target, when + [None]
 
     @staticmethod
     def sampler_key(clip):
         return group_of(clip), clip["lang"]
 
-    def _finish(self, x, frames, tokens, target, letters, phones):
+    def _finish(self, x, frames, tokens, target, letters, phones, when=()):
         rng = self.rng
         n = len(x)
         top = x.max() + (rng.uniform(0, 0.6) if rng.random() < 0.2 else 0)
@@ -232,7 +239,7 @@ class Maker:
         if letters != [] and rng.random() < 0.9:
             out = spec_augment(out, n, rng, self.strength)
         return {"mel": out, "n": n, "tokens": tokens[:448], "target": target[:448],
-                "letters": letters, "phones": phones}
+                "letters": letters, "phones": phones, "when": when}
 
 
 
@@ -241,10 +248,14 @@ def collate(windows, eot):
     width = max(len(w["tokens"]) for w in windows)
     tokens = np.full((len(windows), width), eot, np.int64)
     target = np.full((len(windows), width), -1, np.int64)
+    when = np.full((len(windows), width, 2), -1, np.float32)
     for i, w in enumerate(windows):
         tokens[i, :len(w["tokens"])] = w["tokens"]
         target[i, :len(w["target"])] = w["target"]
+        for j, spoken in enumerate(w["when"][:width]):
+            if spoken:
+                when[i, j] = spoken
     return {"mel": np.stack([w["mel"] for w in windows]),
             "frames": np.array([w["n"] // 2 for w in windows]),
-            "tokens": tokens, "target": target,
+            "tokens": tokens, "target": target, "when": when,
             "letters": [w["letters"] for w in windows], "phones": [w["phones"] for w in windows]}

@@ -131,6 +131,7 @@ class Whisper:
 
     def __init__(self, size):
         self.s = size
+        self.watch = None  # a list here collects the decoder's cross attention, [B, heads, n, T]
         # Exported in bfloat16, so trained with the rounded table.
         self.positions = sinusoids(size.n_audio, size.width).to(torch.bfloat16).float()
 
@@ -148,7 +149,11 @@ class Whisper:
         k = self._split(K.linear(source, p[f"{name}.k_proj.weight"]))
         v = self._split(K.linear(source, p[f"{name}.v_proj.weight"], p[f"{name}.v_proj.bias"]))
         scale = q.shape[-1] ** -0.5
-        if causal:
+        if self.watch is not None and source is not x:
+            weight = (torch.bmm(q, k.transpose(1, 2)).float() * scale).softmax(-1)
+            self.watch.append(weight.view(x.shape[0], -1, *weight.shape[1:]))
+            y = torch.bmm(weight.to(q.dtype), v)
+        elif causal:
             score = torch.bmm(q, k.transpose(1, 2)).float() * scale
             n = score.shape[-1]
             mask = torch.ones(n, n, dtype=torch.bool, device=score.device).triu(1)

@@ -192,6 +192,11 @@ class Texts:
             text = _short_phrase(rng)
         return _finish(text, rng)
 
+    @staticmethod
+    def phrase(rng, short):
+        """A short phrase or a number, as a sentence."""
+        return _finish(_short_phrase(rng) if short else _number_phrase(rng), rng)
+
     def sample_foreign(self, lang, rng, longest=16):
         lines = self.foreign[lang]
         kind = rng.random()

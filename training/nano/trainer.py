@@ -24,8 +24,9 @@ from . import model as M
 from .batching import Maker, collate
 from .corpus import Corpus, wait_while_paused
 
-ACCUMULATE = 2
-PEAK_RATE, WARM_UPDATES, LAST_RATE = 1.0e-3, 250, 2e-5
+ACCUMULATE = 1
+PEAK_RATE, WARM_UPDATES, LAST_RATE = 8e-4, 250, 2e-5
+HOLD = 0.5
 CLIP, DECAY = 1.0, 0.01
 STATE_VECTORS = ("weights", "m", "v", "ema")
 
@@ -39,10 +40,10 @@ class Stage:
 
 STAGES = [
     Stage(0.10, [(1, 24, 240, 0.0)], 1.0, 0.0),
-    Stage(0.22, [(2, 14, 400, 0.3), (1, 24, 240, 0.0)], 0.7, 0.3),
-    Stage(0.48, [(2, 8, 700, 0.5), (2, 14, 400, 0.2), (1, 6, 1000, 0.7)], 0.5, 0.7),
-    Stage(0.72, [(3, 6, 1000, 0.6), (2, 10, 560, 0.3), (1, 2, 3000, 0.6)], 0.3, 1.0),
-    Stage(1.01, [(3, 2, 3000, 0.5), (1, 10, 560, 0.2), (1, 6, 1000, 0.6)], 0.2, 1.0),
+    Stage(0.40, [(2, 12, 400, 0.2), (1, 20, 240, 0.0)], 0.7, 0.2),
+    Stage(0.60, [(3, 8, 600, 0.2), (1, 5, 1000, 0.7)], 0.5, 0.4),
+    Stage(0.78, [(2, 5, 1000, 0.5), (2, 8, 600, 0.2), (1, 2, 3000, 0.6)], 0.3, 0.6),
+    Stage(1.01, [(3, 2, 3000, 0.4), (1, 8, 600, 0.2), (1, 5, 1000, 0.5)], 0.2, 0.7),
 ]
 TUNE_STAGES = [Stage(1.01, [(3, 2, 3000, 0.4), (1, 10, 560, 0.2), (1, 6, 1000, 0.6)], 0.2, 0.8)]
 
@@ -52,9 +53,10 @@ def stage_at(progress, stages):
 
 
 def rate_at(progress, update, peak, last):
-    """Linear warm-up in updates, then half a cosine in progress."""
+    """Linear warm-up in updates, the peak until HOLD of the progress, then half a cosine."""
     warm = min(1.0, (update + 1) / WARM_UPDATES)
-    return warm * (last + (peak - last) * 0.5 * (1 + math.cos(math.pi * min(1, progress))))
+    fall = min(1, max(0, (progress - HOLD) / (1 - HOLD)))
+    return warm * (last + (peak - last) * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 class Shared:
@@ -84,16 +86,34 @@ def ctc(log_probs, frames, labels, use):
     return loss / max(1, int(lengths.sum()))
 
 
+def off_time(attention, when, heads=2):
+    """How much of the first heads' attention lies away from where the token is spoken, 0 to 1.
+
+    Text runs evenly through its clip, near enough. Attention finds the diagonal by itself only after
+    many more updates than a processor has in an afternoon."""
+    place, spread = when[..., 0:1], when[..., 1:2]
+    chosen = place[..., 0] >= 0
+    if not bool(chosen.any()):
+        return attention[0].sum() * 0
+    t = torch.arange(attention[0].shape[-1], dtype=torch.float32, device=when.device)
+    cost = 1 - torch.exp(-0.5 * ((t - place[chosen]) / spread[chosen]) ** 2)
+    return sum((a[:, h][chosen] * cost).sum(-1).mean() for a in attention for h in range(heads)) / (
+        heads * len(attention))
+
+
 def losses(net, p, batch, which, device="cpu"):
     mel = torch.from_numpy(batch["mel"]).to(device)
     tokens, target = (torch.from_numpy(batch[k]).to(device) for k in ("tokens", "target"))
     states, middle = net.encode(p, mel)
+    net.watch = [] if "guide" in which else None
     hidden = net.decode(p, tokens, states)
     chosen = target.view(-1) >= 0
     logits = net.logits(p, hidden.reshape(-1, hidden.shape[-1])[chosen]).float()
     out = {"ce": F.cross_entropy(logits, target.view(-1)[chosen], label_smoothing=0.1)}
     with torch.no_grad():
         out["right"] = (logits.argmax(-1) == target.view(-1)[chosen]).float().mean()
+    if "guide" in which:
+        out["guide"] = off_time(net.watch, torch.from_numpy(batch["when"]).to(device))
     if "letters" in which:
         out["letters"] = ctc(net.letters(p, states), batch["frames"], batch["letters"], 0.95)
     if "phones" in which:
@@ -130,6 +150,7 @@ def worker(index, shared, options, tokenizer):
         progress = float(shared.count[shared.ELAPSED]) / options["minutes"]
         if progress >= 1 or os.path.exists(os.path.join(options["run"], "stop")):
             break
+        read_live(options, maker)
         stage = stage_at(progress, options["stages"])
         maker.strength = stage.strength
         rng = maker.rng
@@ -139,8 +160,8 @@ def worker(index, shared, options, tokenizer):
         grad.zero_()
         # CTC over long windows costs as much as the network's other half: one head at a time there.
         which = ["letters", "phones"] if frames <= 1000 else [rng.choice(["letters", "phones"])]
-        out = losses(net, p, batch, which, device)
-        total = out["ce"] + stage.ctc * sum(out[k] for k in which)
+        out = losses(net, p, batch, which + ["guide"], device)
+        total = out["ce"] + stage.ctc * sum(out[k] for k in which) + options["guide"] * out["guide"]
         total.backward()
         step(shared, grad, options, progress)
         shared.count[shared.SECONDS] += windows * options["scale"] * frames / 100
@@ -153,6 +174,25 @@ def worker(index, shared, options, tokenizer):
             save_state(shared, options["run"])
     if index == 0:
         save_state(shared, options["run"])
+
+
+def read_live(options, maker):
+    """Settings that may be changed while training runs, from RUN/live.json where that was changed:
+    minutes, peak, last, accumulate, guide, weights (groups), noise, stages ([until, shapes, ctc, strength])."""
+    path = os.path.join(options["run"], "live.json")
+    changed = os.path.getmtime(path) if os.path.exists(path) else 0
+    if changed == options.get("live"):
+        return
+    options["live"] = changed
+    if not changed:
+        return
+    with open(path, encoding="utf-8") as f:
+        live = json.load(f)
+    if "stages" in live:
+        live["stages"] = [Stage(*x) for x in live["stages"]]
+    maker.weights = live.get("weights", maker.weights)
+    maker.noise = live.pop("noise", maker.noise)
+    options.update(live)
 
 
 def step(shared, grad, options, progress):

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Measure a model with the program itself, and write the tables of its card.
+
+  evaluate.py --auricle build/auricle --model models/nano --speech ../shared/speech --out FILE.json
+
+Needs no PyTorch; the held-out synthetic voices need espeak-ng and festival, the two-word human clips
+alsa-utils, jfk.flac a path. What is missing is left out with a word. Word error rates use the plain
+normaliser of nano/metrics.py; intervals are 95 % bootstraps over clips.
+"""
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import wave
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import numpy as np  # noqa: E402
+from nano import audio, corpus, metrics, text, tts  # noqa: E402
+
+JFK = ("And so my fellow Americans, ask not what your country can do for you, "
+       "ask what you can do for your country.")
+ALSA = ["Front_Center", "Front_Left", "Front_Right", "Rear_Center", "Rear_Left", "Rear_Right",
+        "Side_Left", "Side_Right"]
+DEV_SETS = ["en-kathleen", "en-lj", "en-dctts", "en-cv", "cv60/en", "de-kerstin"]
+
+
+def write_wav(path, x):
+    with wave.open(path, "wb") as f:
+        f.setparams((1, 2, audio.RATE, 0, "NONE", ""))
+        f.writeframes((np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes())
+
+
+def run(args, files, out, extra=()):
+    """{file: result} of one call of the program over all files."""
+    os.makedirs(out, exist_ok=True)
+    command = [args.auricle, "transcribe", "--quiet", "-m", args.model, "-f", "json", "-o", out]
+    command += ["--threads", str(args.threads), "--compute-type", args.compute_type, *extra]
+    done = subprocess.run(command + files, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)} FILES: exit code {done.returncode}")
+    results = {}
+    for path in files:
+        name = os.path.join(out, os.path.splitext(os.path.basename(path))[0] + ".json")
+        if os.path.exists(name):
+            with open(name, encoding="utf-8") as f:
+                results[path] = json.load(f)
+        else:
+            results[path] = {"text": "", "language": "", "segments": []}
+    return results
+
+
+def words_table(args, name, items, lang):
+    """items: [(file, transcript)] -> WER, CER with intervals"""
+    extra = ["--language", lang] if lang else []
+    results = run(args, [f for f, _ in items], os.path.join(args.scratch, name.replace("/", "-")), extra)
+    pairs = [(words, results[f]["text"]) for f, words in items]
+    wer, cer = metrics.error_rate(pairs), metrics.error_rate(pairs, "char")
+    row = {"clips": len(items), "words": sum(len(metrics.normalise(r).split()) for r, _ in pairs),
+           "wer": wer, "cer": cer, "examples": pairs[:6]}
+    print(f"{name:22s} {len(items):4d} clips {row['words']:5d} words  "
+          f"WER {wer[0]:.1%} ({wer[1]:.1%} to {wer[2]:.1%})  CER {cer[0]:.1%}", flush=True)
+    return row
+
+
+def synthetic_clips(args):
+    """Held-out sentences by held-out voices: six espeak-ng variants and a festival diphone voice."""
+    folder = os.path.join(args.scratch, "synthetic")
+    os.makedirs(folder, exist_ok=True)
+    texts = text.Texts(args.speech)
+    rng = random.Random(404)
+    lines = rng.sample(texts.test, min(args.synthetic, len(texts.test)))
+    espeak, items = tts.Espeak(), {"espeak": [], "festival": []}
+    for i, words in enumerate(lines[: len(lines) * 3 // 4]):
+        path = os.path.join(folder, f"espeak-{i:03d}.wav")
+        espeak.voice("en-us+" + tts.ESPEAK_TEST_VARIANTS[i % 6], 160, 50, 50)
+        x, rate = espeak.say(words)
+        write_wav(path, audio.resample(x, audio.RATE / rate) * 0.7)
+        items["espeak"].append((path, words))
+    rest = lines[len(lines) * 3 // 4:]
+    try:
+        for i, (x, _) in enumerate(tts.festival(rest, "ked_diphone")):
+            path = os.path.join(folder, f"festival-{i:03d}.wav")
+            write_wav(path, x)
+            items["festival"].append((path, rest[i]))
+    except (OSError, subprocess.CalledProcessError):
+        print("festival or its voice ked_diphone is not installed: left out")
+    return items
+
+
+def language_table(args, items):
+    """items: [(file, language)] -> share right, and the confusion"""
+    results = run(args, [f for f, _ in items], os.path.join(args.scratch, "language"))
+    confusion, right = {}, 0
+    for f, lang in items:
+        heard = results[f]["language"]
+        right += heard == lang
+        confusion.setdefault(lang, {}).setdefault(heard, 0)
+        confusion[lang][heard] += 1
+    return {"clips": len(items), "right": right / max(1, len(items)), "confusion": confusion}
+
+
+def synthetic_languages(args):
+    folder = os.path.join(args.scratch, "synthetic")
+    os.makedirs(folder, exist_ok=True)
+    texts, rng, espeak, items = text.Texts(args.speech), random.Random(77), tts.Espeak(), []
+    for lang in text.TRAIN_LANGS:
+        lines = texts.test if lang == "en" else texts.foreign[lang]
+        for i in range(10):
+            base = "en-us" if lang == "en" else tts.ESPEAK_LANG[lang][0]
+            espeak.voice(f"{base}+{tts.ESPEAK_TEST_VARIANTS[i % 6]}", 160, 50, 50)
+            x, rate = espeak.say(rng.choice(lines))
+            path = os.path.join(folder, f"language-{lang}-{i}.wav")
+            write_wav(path, audio.resample(x, audio.RATE / rate) * 0.7)
+            items.append((path, lang))
+    return items
+
+
+def silence_table(args):
+    """Inserted words per minute on a minute each of things that are no speech."""
+    folder = os.path.join(args.scratch, "noise")
+    os.makedirs(folder, exist_ok=True)
+    rng, n = np.random.default_rng(99), 60 * audio.RATE
+    t = np.arange(n) / audio.RATE
+    pink = np.fft.irfft(np.fft.rfft(rng.standard_normal(n)) * np.maximum(1, np.arange(n // 2 + 1)) ** -0.5, n)
+    sounds = {"zeros": np.zeros(n), "hiss": rng.standard_normal(n) * 1e-3,
+              "white": rng.standard_normal(n) * 0.05, "pink": pink / pink.std() * 0.05,
+              "hum": 0.1 * np.sin(2 * np.pi * 50 * t) + 0.03 * np.sin(2 * np.pi * 150 * t),
+              "tones": 0.1 * np.sin(2 * np.pi * 220 * 2 ** ((t * 2).astype(int) % 12 / 12) * t)}
+    for name in ("running_tap", "doing_the_dishes", "exercise_bike"):
+        sounds[name + " (in training)"] = audio.load(os.path.join(args.speech, "noise", name + ".opus"))
+    rows, total, minutes = {}, 0, 0.0
+    for name, x in sounds.items():
+        path = os.path.join(folder, re.sub(r"\W+", "_", name) + ".wav")
+        write_wav(path, x)
+        said = run(args, [path], folder + "-out", ["--language", "en"])[path]["text"]
+        count = len(metrics.normalise(said).split())
+        rows[name] = {"minutes": len(x) / audio.RATE / 60, "words": count, "text": said[:200]}
+        total, minutes = total + count, minutes + len(x) / audio.RATE / 60
+    print(f"silence and noise: {total / minutes:.2f} inserted words per minute", flush=True)
+    return {"words_per_minute": total / minutes, "sounds": rows}
+
+
+def dev_rows(args):
+    return [r for r in corpus.read_manifest(args.speech) if r["split"] == "dev"]
+
+
+def measure(args):
+    out = {"model": args.model, "compute_type": args.compute_type, "wer": {}}
+    rows = dev_rows(args)
+    for name in DEV_SETS:
+        items = [(os.path.join(args.speech, r["file"]), corpus.clean_transcript(r["text"]))
+                 for r in rows if r["set"] == name]
+        out["wer"][name] = words_table(args, name, items, "de" if name.startswith("de") else "en")
+    if not args.short:
+        for name, items in synthetic_clips(args).items():
+            if items:
+                out["wer"]["synthetic-" + name] = words_table(args, "synthetic-" + name, items, "en")
+    alsa = [(f"/usr/share/sounds/alsa/{n}.wav", n.replace("_", " ")) for n in ALSA]
+    if all(os.path.exists(f) for f, _ in alsa):
+        out["wer"]["alsa-utils"] = words_table(args, "alsa-utils", alsa, "en")
+    else:
+        print("alsa-utils is not installed: its clips are left out")
+    if os.path.exists(args.jfk):
+        out["wer"]["jfk"] = words_table(args, "jfk", [(args.jfk, JFK)], "en")
+    if args.short:
+        return out
+    real = [(os.path.join(args.speech, r["file"]), r["lang"]) for r in rows
+            if r["set"].startswith("cv60/") and r["lang"] in text.TRAIN_LANGS]
+    out["language_real"] = language_table(args, real)
+    out["language_synthetic"] = language_table(args, synthetic_languages(args))
+    for name in ("language_real", "language_synthetic"):
+        print(f"{name}: {out[name]['right']:.1%} of {out[name]['clips']}")
+    out["silence"] = silence_table(args)
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--auricle", default="build/auricle")
+    parser.add_argument("--model", default="models/nano")
+    parser.add_argument("--speech", default="../shared/speech")
+    parser.add_argument("--jfk", default="../shared/fixtures/audio/jfk.flac")
+    parser.add_argument("--scratch", default="training/work/evaluate")
+    parser.add_argument("--synthetic", type=int, default=120)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compute-type", default="f32")
+    parser.add_argument("--short", action="store_true", help="word error rates of recordings only")
+    parser.add_argument("--out", default="")
+    args = parser.parse_args()
+    args.scratch = os.path.join(args.scratch, args.compute_type)
+    os.makedirs(args.scratch, exist_ok=True)
+    result = measure(args)
+    if args.out:
+        with open(args.out, "w", encoding="utf-8") as f:
+            json.dump(result, f, indent=1, ensure_ascii=False)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
