@@ -231,7 +231,7 @@ enum auricle_error app_model_find_default(const struct app_model_folders *folder
 
 char *app_model_find_vad(const struct app_model_folders *folders)
 {
-    static const char *const names[] = {"silero-vad", "silero_vad", "silero_vad_16k"};
+    static const char *const names[] = {"silero-vad", "silero_vad", "silero_vad_16k", "vad"};
     char *path = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !path; i++)
         path = find_in_all(folders, names[i]);
