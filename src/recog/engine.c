@@ -41,7 +41,8 @@ static enum auricle_error choose_ops(struct auricle_engine *engine, const char *
     return AURICLE_OK;
 }
 
-/* int8 is the smallest and, wherever there are integer kernels of the processor's own, the fastest. */
+/* int8 is the smallest and, wherever there are integer kernels of the processor's own, the
+ * fastest. */
 static enum kern_type choose_type(enum auricle_compute compute, enum kern_level level)
 {
     switch (compute) {
