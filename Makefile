@@ -36,6 +36,7 @@ test: build
 	@tools/run_tests.py $(BUILD) --suite fast
 
 check-long: build
+	@tools/install-deps.sh dev
 	@tools/check_long.sh $(BUILD)
 
 format:

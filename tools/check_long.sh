@@ -30,19 +30,37 @@ with_clang() {
     CC=clang configured build-clang --buildtype=release && tools/run_tests.py build-clang --suite fast
 }
 
-# The engine honours AURICLE_CPU_LEVEL: the highest level of kernels it may choose.
+# Tests and program use no kernels above the level named here.
 at_level() {
     AURICLE_CPU_LEVEL=$1 tools/run_tests.py "$build" --suite fast
+}
+
+# libFuzzer from the seeds, half a minute each; what it finds lies in build-fuzz as crash-*.
+fuzzed() {
+    CC=clang configured build-fuzz --buildtype=debugoptimized -Dfuzz=true || return
+    local target name status=0
+    for target in build-fuzz/fuzz/fuzz_*; do
+        [ -f "$target" ] && [ -x "$target" ] || continue
+        name=${target##*/fuzz_}
+        mkdir -p "build-fuzz/corpus/$name"
+        "$target" -max_total_time=30 -max_len=16384 -rss_limit_mb=3000 \
+            -artifact_prefix=build-fuzz/ "build-fuzz/corpus/$name" "build-fuzz/fuzz/seeds/$name" \
+            >"build-fuzz/$name.log" 2>&1 || { tail -n 30 "build-fuzz/$name.log"; status=1; }
+        printf '%-8s %s\n' "$name" "$(tail -n 1 "build-fuzz/$name.log")"
+    done
+    return $status
 }
 
 part 'long tests' tools/run_tests.py "$build" --suite long
 part 'address and undefined-behaviour sanitizers' sanitized
 if command -v clang >/dev/null; then
     part 'clang' with_clang
+    part 'fuzzing' fuzzed
 else
-    printf '\n== clang ==\nclang is not installed: skipped (tools/install-deps.sh dev)\n'
+    printf '\n== clang, fuzzing ==\nclang is not installed: skipped (tools/install-deps.sh dev)\n'
 fi
-for level in generic avx2 avx512vnni amx; do
+levels=$("$build/auricle" doctor | sed -n 's/.*(usable: \(.*\)).*/\1/p' | tr -d ,)
+for level in $levels; do
     part "kernels up to $level" at_level "$level"
 done
 

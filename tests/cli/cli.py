@@ -17,7 +17,7 @@ MESON_SKIP = 77
 
 OK, INPUT, USAGE, MODEL, OUTPUT, CLOSED_PIPE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
-KEPT = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+KEPT = ("PATH", "AURICLE_CPU_LEVEL", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
 _home = tempfile.TemporaryDirectory(prefix="auricle-cli-home-")
 
 
@@ -43,7 +43,7 @@ def fixture(name):
     """Path of a fixture; the whole file of tests is skipped where it is absent."""
     path = os.path.join(SHARED, "fixtures", name)
     if not os.path.exists(path):
-        print(f"{path} is absent (set AURICLE_SHARED to the folder that holds fixtures/)")
+        print(f"{path} is absent")
         sys.exit(MESON_SKIP)
     return path
 
