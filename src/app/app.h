@@ -36,6 +36,7 @@ struct app_command {
 
 extern const struct app_command app_command_transcribe;
 extern const struct app_command app_command_doctor;
+extern const struct app_command app_command_bench;
 
 /* ---- Options every command has -------------------------------------------------------------- */
 

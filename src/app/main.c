@@ -14,6 +14,7 @@
 static const struct app_command *const commands[] = {
     &app_command_transcribe,
     &app_command_doctor,
+    &app_command_bench,
     NULL,
 };
 

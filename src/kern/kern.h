@@ -114,9 +114,14 @@ struct kern_fft400;
 
 struct kern_ops {
     enum kern_level level;
+    const char *name; /* the level's, or of a variant of it: "avx2", "avx2+vnni" */
     const struct kern_gemm *gemm[KERN_N_TYPES]; /* never NULL: lower levels fill in */
 
     const struct kern_heads *heads[KERN_N_TYPES]; /* never NULL */
+
+    /* The roof that benchmarks quote: `rounds` rounds of the level's best multiply-add for the type
+     * on registers alone. Returns the operations done (2 per multiply-add); 0: no such unit.     */
+    double (*peak)(enum kern_type type, size_t rounds);
 
     void (*attn_row)(const struct kern_attn_row_job *job);
 

@@ -53,6 +53,7 @@ void kern_heads_pack_amx(void *packed, const float *q, const float *k, const flo
 size_t kern_heads_scratch_bytes_amx(size_t t, size_t d);
 
 #define KERN_DECLARE_LEVEL(level)                                                                 \
+    double kern_peak_##level(enum kern_type type, size_t rounds);                                 \
     void kern_prep_bf16_##level(void *prepared, const float *x, size_t x_stride, size_t m,        \
                                 size_t k, size_t m0, size_t m1);                                  \
     void kern_prep_int8_##level(void *prepared, const float *x, size_t x_stride, size_t m,        \

@@ -52,6 +52,8 @@ static const struct kern_heads heads_generic = HEADS(f32, generic);
 
 static const struct kern_ops generic = {
     .level = KERN_GENERIC,
+    .name = "generic",
+    .peak = kern_peak_generic,
     .gemm = {[KERN_F32] = &f32_generic, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
     .heads = {&heads_generic, &heads_generic, &heads_generic},
     ROW_KERNELS(generic),
@@ -75,6 +77,8 @@ static const struct kern_heads heads_amx = HEADS(amx, amx);
 
 static const struct kern_ops avx2 = {
     .level = KERN_AVX2,
+    .name = "avx2",
+    .peak = kern_peak_avx2,
     .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2},
     .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
     ROW_KERNELS(avx2),
@@ -83,6 +87,8 @@ static const struct kern_ops avx2 = {
 /* The same level on a processor that has VNNI in 256 bits. */
 static const struct kern_ops avx2vnni = {
     .level = KERN_AVX2,
+    .name = "avx2+vnni",
+    .peak = kern_peak_avx2,
     .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2vnni},
     .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
     ROW_KERNELS(avx2),
@@ -90,6 +96,8 @@ static const struct kern_ops avx2vnni = {
 
 static const struct kern_ops avx512vnni = {
     .level = KERN_AVX512VNNI,
+    .name = "avx512vnni",
+    .peak = kern_peak_avx512vnni,
     .gemm = {[KERN_F32] = &f32_avx512vnni,
              [KERN_BF16] = &bf16_avx512vnni,
              [KERN_INT8] = &int8_avx512vnni},
@@ -99,6 +107,8 @@ static const struct kern_ops avx512vnni = {
 
 static const struct kern_ops amx = {
     .level = KERN_AMX,
+    .name = "amx",
+    .peak = kern_peak_amx,
     .gemm = {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_amx, [KERN_INT8] = &int8_amx},
     .heads = {&heads_avx512vnni, &heads_amx, &heads_amx},
     ROW_KERNELS(avx512vnni),

@@ -150,7 +150,8 @@ struct passage {
     int layer;
     void (*rows)(const struct passage *p, struct worker_buffers *w, size_t first, size_t end);
     struct whisper_window *window;
-    float *out;
+    float *out;           /* where the final norm goes */
+    const float *encoded; /* what it has left there */
 };
 
 static void passage_task(void *context, size_t task, int worker)
@@ -266,11 +267,10 @@ static void norm_rows(const struct passage *p, struct worker_buffers *w, size_t 
 {
     const struct encoding *e = p->e;
     const struct whisper_norm *norm = &e->model->encoder_ln;
-    float *out = p->out ? p->out : e->x;
     (void)w;
 
     for (size_t row = first; row < end; row++)
-        e->model->ops->layer_norm(out + row * e->d, e->x + row * e->d, norm->gamma, norm->beta,
+        e->model->ops->layer_norm(p->out + row * e->d, e->x + row * e->d, norm->gamma, norm->beta,
                                   e->d, WHISPER_LN_EPS);
 }
 
@@ -282,7 +282,7 @@ static void cross_rows(const struct passage *p, struct worker_buffers *w, size_t
     const struct tensor_linear *cross_kv = &model->decoder[p->layer].cross_kv;
     const struct tensor_cross cross = whisper_cross(model);
     size_t m = end - first, d = e->d;
-    const float *x = (p->out ? p->out : e->x) + first * d;
+    const float *x = p->encoded + first * d;
 
     tensor_linear_prepare(cross_kv, x, d, m, w->prepared);
     tensor_linear_apply(cross_kv, w->prepared, m, w->wide, 2 * d, NULL, KERN_ACT_NONE);
@@ -324,10 +324,20 @@ static void run_heads(struct encoding *e)
 
 /* ---- One window ------------------------------------------------------------------------------ */
 
+static void encode_cross(struct encoding *e, const float *encoded, struct whisper_window *window)
+{
+    struct passage p = {.e = e, .rows = cross_rows, .window = window, .encoded = encoded};
+
+    for (p.layer = 0; p.layer < e->model->dims.n_text_layer; p.layer++) {
+        run_passage(&p);
+        au_pool_run(e->pool, (size_t)e->model->dims.n_text_head, cross_values_task, &p);
+    }
+}
+
 static void encode_window(struct encoding *e, struct whisper_window *window, float *out)
 {
     const struct whisper_model *model = e->model;
-    struct passage p = {.e = e, .rows = convolution_rows, .window = window, .out = out};
+    struct passage p = {.e = e, .rows = convolution_rows, .out = out ? out : e->x};
 
     run_passage(&p);
     trace_rows(e, "conv", 0, e->x);
@@ -340,11 +350,8 @@ static void encode_window(struct encoding *e, struct whisper_window *window, flo
     }
     p.rows = norm_rows;
     run_passage(&p);
-    p.rows = cross_rows;
-    for (p.layer = 0; p.layer < model->dims.n_text_layer; p.layer++) {
-        run_passage(&p);
-        au_pool_run(e->pool, (size_t)model->dims.n_text_head, cross_values_task, &p);
-    }
+    if (window)
+        encode_cross(e, p.out, window);
 }
 
 void whisper_encode_traced(const struct whisper_model *model, struct au_pool *pool,
@@ -363,7 +370,7 @@ void whisper_encode_traced(const struct whisper_model *model, struct au_pool *po
     take_buffers(&e);
     for (size_t i = 0; i < n_windows; i++) {
         e.mel = mels[i];
-        encode_window(&e, windows[i], out ? out[i] : NULL);
+        encode_window(&e, windows ? windows[i] : NULL, out ? out[i] : NULL);
     }
     tensor_release(ws, mark);
 }
@@ -373,6 +380,22 @@ void whisper_encode(const struct whisper_model *model, struct au_pool *pool,
                     struct whisper_window *const *windows, float *const *out)
 {
     whisper_encode_traced(model, pool, ws, n_windows, mels, windows, out, NULL);
+}
+
+void whisper_encode_cross(const struct whisper_model *model, struct au_pool *pool,
+                          struct tensor_workspace *ws, const float *encoded,
+                          struct whisper_window *window)
+{
+    size_t mark = tensor_mark(ws);
+    struct encoding e = {
+        .model = model,
+        .pool = pool,
+        .ws = ws,
+        .n_threads = au_pool_threads(pool),
+    };
+    take_buffers(&e);
+    encode_cross(&e, encoded, window);
+    tensor_release(ws, mark);
 }
 
 size_t whisper_plan_encode(const struct whisper_model *model, int n_threads, size_t n_windows)

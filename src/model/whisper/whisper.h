@@ -63,13 +63,18 @@ size_t whisper_window_bytes(const struct whisper_model *model);
 
 /* Encode B windows of log-mel.
  *   mels     [B] pointers to [2 * n_audio_ctx, n_mels] f32, time major, normalised; borrowed
- *   windows  [B] receive cross keys and values
+ *   windows  [B] receive cross keys and values, or NULL (the array or an entry): none are made
  *   out      [B] pointers to [n_audio_ctx, D] f32 for the encoder output, or NULL (the array or an
  *   entry)
  * Thread: one call at a time per workspace and pool.  Allocates: never (whisper_plan_encode).    */
 void whisper_encode(const struct whisper_model *model, struct au_pool *pool,
                     struct tensor_workspace *ws, size_t n_windows, const float *const *mels,
                     struct whisper_window *const *windows, float *const *out);
+/* Cross keys and values of one window from its encoder output [n_audio_ctx, D]. As
+ * whisper_encode. */
+void whisper_encode_cross(const struct whisper_model *model, struct au_pool *pool,
+                          struct tensor_workspace *ws, const float *encoded,
+                          struct whisper_window *window);
 size_t whisper_plan_encode(const struct whisper_model *model, int n_threads, size_t n_windows);
 
 /* ---- Self-attention cells -------------------------------------------------------------------- */
