@@ -105,8 +105,9 @@ static void report_models(struct report *report, const char *model_dir)
     if (app_model_list_init(&folders, &list) == AURICLE_OK) {
         put(report, "Models", "%zu found", list.n);
         for (size_t i = 0; i < list.n; i++)
-            put(report, "", "%s (%.1f MB) %s", list.entries[i].name,
-                (double)list.entries[i].bytes / 1e6, list.entries[i].path);
+            put(report, "", "%s (%.1f MB%s) %s", list.entries[i].name,
+                (double)list.entries[i].bytes / 1e6, list.entries[i].vad ? ", voice activity" : "",
+                list.entries[i].path);
     }
     for (size_t i = 0; i < folders.n; i++)
         put(report, i ? "" : "  searched", "%s%s", folders.at[i],

@@ -134,6 +134,10 @@ static const struct {
 } shapes[] = {{"", ""}, {"", ".bin"}, {"ggml-", ".bin"}, {"", ".pt"}, {"", ".safetensors"}};
 #define N_SHAPES (sizeof shapes / sizeof shapes[0])
 
+/* Names under which a voice activity model is looked for. */
+static const char *const vad_names[] = {"silero-vad", "silero_vad", "silero_vad_16k", "vad"};
+#define N_VAD_NAMES (sizeof vad_names / sizeof vad_names[0])
+
 /* The path of a model of that name in the folder, or NULL: absent, or out of memory. */
 static char *find_in(const char *folder, const char *name)
 {
@@ -168,8 +172,10 @@ static enum auricle_error unknown_model(const struct app_model_folders *folders,
     struct app_nearest nearest = {name, NULL, 0};
     if (app_model_list_init(folders, &list) == AURICLE_OK)
         for (size_t i = 0; i < list.n; i++) {
+            if (list.entries[i].vad)
+                continue;
             app_nearest_offer(&nearest, list.entries[i].name);
-            au_buf_printf(&known, "%s%s", i ? ", " : "", list.entries[i].name);
+            au_buf_printf(&known, "%s%s", known.len ? ", " : "", list.entries[i].name);
         }
     const char *best = app_nearest_pick(&nearest);
     for (size_t i = 0; i < folders->n; i++)
@@ -231,10 +237,9 @@ enum auricle_error app_model_find_default(const struct app_model_folders *folder
 
 char *app_model_find_vad(const struct app_model_folders *folders)
 {
-    static const char *const names[] = {"silero-vad", "silero_vad", "silero_vad_16k", "vad"};
     char *path = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !path; i++)
-        path = find_in_all(folders, names[i]);
+    for (size_t i = 0; i < N_VAD_NAMES && !path; i++)
+        path = find_in_all(folders, vad_names[i]);
     return path;
 }
 
@@ -318,6 +323,8 @@ static enum auricle_error list_entry(const char *folder, const char *file,
         entry.name = name_of_file(file);
         entry.bytes = bytes_of(entry.path);
     }
+    for (size_t i = 0; i < N_VAD_NAMES; i++)
+        entry.vad = entry.vad || au_str_equal(entry.name, vad_names[i]);
     enum auricle_error error = entry.name ? append(list, entry) : AURICLE_OK;
     if (error || !entry.name) {
         au_free(entry.name);

@@ -42,6 +42,7 @@ char *app_cache_folder(const char *chosen);
 
 struct app_model_entry {
     char *name; /* as --model takes it */
+    bool vad;   /* by its name a voice activity model: for --vad-model */
     char *path;
     uint64_t bytes; /* on disk */
 };

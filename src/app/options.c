@@ -189,11 +189,26 @@ static enum auricle_error take(struct parser *p, struct found found, const char 
     return error;
 }
 
+/* --no-FLAG turns a flag off: one that a profile or a setting turned on, say. */
+static bool take_negation(struct parser *p, const char *arg, size_t n)
+{
+    struct found found = {NULL, -1};
+    if (n > 5 && au_str_starts(arg, "--no"))
+        found = find_option(p->groups, arg + 5, n - 5, 0);
+    if (!found.option || found.option->kind != APP_FLAG || arg[n])
+        return false;
+    p->out->given |= (uint64_t)1 << found.index;
+    *(bool *)((char *)p->args + found.option->offset) = false;
+    return true;
+}
+
 static enum auricle_error take_long(struct parser *p, const char *arg)
 {
     size_t n = strcspn(arg, "=");
     const char *value = arg[n] ? arg + n + 1 : NULL;
     struct found found = find_option(p->groups, arg + 2, n - 2, 0);
+    if (!found.option && take_negation(p, arg, n))
+        return AURICLE_OK;
     if (!found.option)
         return unknown_option(p->groups, arg, n, p->fault);
     char spelling[64];

@@ -3,7 +3,8 @@
  * One table per group of options says everything about them: names, kind, bounds, where the value
  * goes, the setting that stands in when the option is absent, and the help. Parsing, `--help` and
  * the test of docs/CLI.md read the same table. Forms understood: --name VALUE, --name=VALUE,
- * -n VALUE, -nVALUE, -xyz for flags, "--" before operands; "_" in a long name counts as "-".
+ * -n VALUE, -nVALUE, -xyz for flags, --no-FLAG, "--" before operands; "_" in a long name counts as
+ * "-".
  * No state; strings in the result are borrowed from argv or from the settings.                   */
 #ifndef APP_OPTIONS_H
 #define APP_OPTIONS_H

@@ -214,6 +214,24 @@ static void put_length(struct au_buf *out, double seconds)
         app_progress_time(out, seconds);
 }
 
+/* What was dropped is never dropped in silence: how many segments, and each rule once. */
+static void note_filtered(const struct work *work, const struct auricle_result *result)
+{
+    bool one = result->n_filtered == 1;
+    struct au_buf rules;
+    au_buf_init(&rules, 512);
+    for (size_t i = 0; i < result->n_filtered; i++) {
+        const char *rule = result->filtered[i].filtered_by;
+        if (rule && !strstr(rules.data, rule))
+            au_buf_printf(&rules, "%s%s", rules.len ? ", " : "", rule);
+    }
+    app_note(work->run->args->general.quiet,
+             "%s: left out %zu segment%s that look%s invented (%s); --keep-filtered shows %s",
+             work->label, result->n_filtered, one ? "" : "s", one ? "s" : "", rules.data,
+             one ? "it" : "them");
+    au_buf_deinit(&rules);
+}
+
 /* "talk.mp3: 10:00 in 1:14 (8.1x real time), English" */
 static void summarise(const struct work *work, const struct auricle_result *result)
 {
@@ -235,7 +253,9 @@ static void summarise(const struct work *work, const struct auricle_result *resu
     au_buf_deinit(&text);
     if (result->warning)
         app_warn(quiet, "%s: %s", work->label, result->warning);
-    if (result->n_segments == 0)
+    if (result->n_filtered)
+        note_filtered(work, result);
+    else if (result->n_segments == 0)
         app_note(quiet, "%s: no speech was found", work->label);
 }
 

@@ -142,8 +142,18 @@ class Results(cli.Case):
             done = transcribe("-q", "--long-form", *args, fixture("whisper-micro/long_75s.flac"))
             self.expect(done, cli.OK)
             self.assertTrue(done.stdout.strip(), args)
-        self.expect_one_line(transcribe("--vad", "silero", JFK), cli.MODEL, "--vad-model")
         self.expect_one_line(transcribe("--vad-model", MODEL, JFK), cli.MODEL, MODEL)
+
+    def test_invented_text_is_left_out_and_named(self):
+        silence = fixture("audio/silence_10s.wav")
+        options = [o for o in MICRO if o != "--no-filter"] + ["--vad", "off", "-f", "json"]
+        done = run("transcribe", *options, silence)
+        self.expect(done, cli.OK, "look invented")
+        document = json.loads(done.stdout)
+        self.assertEqual(document["segments"], [])
+        self.assertTrue(all(s["filtered_by"] for s in document["filtered"]))
+        document = json.loads(run("transcribe", *options, "--keep-filtered", silence).stdout)
+        self.assertTrue(all(s["filtered_by"] for s in document["segments"]))
 
     def test_threads_change_nothing(self):
         texts = {transcribe("-q", "--threads", n, JFK).stdout for n in ("1", "2", "3")}

@@ -133,6 +133,29 @@ static void flags_stand_together(void **state)
     assert_false(app_options_given(groups, &line.parsed, "count"));
 }
 
+static void flags_are_turned_off_again(void **state)
+{
+    (void)state;
+    struct line line;
+    assert_int_equal(parse(&line, "--loud --fast --no-loud --no_fast"), AURICLE_OK);
+    assert_false(line.args.loud || line.args.fast);
+    assert_true(app_options_given(groups, &line.parsed, "loud"));
+    expect_mistake("--no-count", "--no-count", "no option");
+    expect_mistake("--no-loud=1", "--no-loud", "no option");
+}
+
+static void one_option_can_be_seen_before_the_others(void **state)
+{
+    (void)state;
+    struct line line;
+    assert_int_equal(parse(&line, ""), AURICLE_OK);
+    char *words[] = {"c", "--color", "red", "x", "--color=blue", "--colors", "y", "--", "--color"};
+    assert_string_equal(app_options_peek(9, words, "color"), "blue");
+    assert_string_equal(app_options_peek(4, words, "color"), "red");
+    assert_null(app_options_peek(2, words, "color"));
+    assert_null(app_options_peek(9, words, "loud"));
+}
+
 static void operands_keep_their_order(void **state)
 {
     (void)state;
@@ -254,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_form_of_an_option),
         cmocka_unit_test(flags_stand_together),
+        cmocka_unit_test(flags_are_turned_off_again),
+        cmocka_unit_test(one_option_can_be_seen_before_the_others),
         cmocka_unit_test(operands_keep_their_order),
         cmocka_unit_test(kinds_of_values),
         cmocka_unit_test(mistakes_are_explained),

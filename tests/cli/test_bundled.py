@@ -1,0 +1,60 @@
+"""What works from a fresh clone: the bundled models on the project's own recordings."""
+
+import json
+import os
+import sys
+import unittest
+
+import cli
+from cli import run
+
+DEMO = os.path.join(cli.SOURCE, "demo")
+NANO = os.path.join(cli.SOURCE, "models", "nano")
+
+if not os.path.isdir(NANO):
+    print(f"{NANO} is absent (set AURICLE_SOURCE to the source tree)")
+    sys.exit(cli.MESON_SKIP)
+
+
+def recording(name):
+    return os.path.join(DEMO, name)
+
+
+class Bundled(cli.Case):
+    def test_default_model_with_a_note(self):
+        done = run("transcribe", recording("note.wav"))
+        self.expect(done, cli.OK, "small bundled model", "--model")
+        self.assertTrue(done.stdout.strip())
+        quiet = run("transcribe", "--quiet", recording("note.wav"))
+        self.assertEqual(quiet.stderr, "")
+        self.assertEqual(quiet.stdout, done.stdout)
+
+    def test_by_name(self):
+        done = run("transcribe", "--model", "nano", "-f", "json", recording("talk.flac"))
+        self.expect(done, cli.OK)
+        self.assertNotIn("bundled", done.stderr)
+        self.assertTrue(json.loads(done.stdout)["text"].strip())
+
+    def test_codecs_agree_on_the_length(self):
+        done = run("transcribe", "-q", "-f", "json",
+                   *(recording(name) for name in ("talk.flac", "talk.mp3", "talk.opus")))
+        self.expect(done, cli.OK)
+        lengths = [json.loads(line)["duration"] for line in done.stdout.splitlines()]
+        self.assertEqual(len(lengths), 3)
+        self.assertLess(max(lengths) - min(lengths), 0.2)
+
+    def test_silence_is_no_failure(self):
+        silence = bytes(2 * 16000 * 5)
+        done = run("transcribe", "--raw-format", "s16le", "-f", "srt", "-", data=silence)
+        self.expect(done, cli.OK, "standard input")
+        self.assertEqual(done.stdout, b"")
+
+    def test_doctor_is_content(self):
+        done = run("doctor")
+        self.expect(done, cli.OK)
+        self.assertIn("nano (", done.stdout.decode())
+        self.assertIn("Verdict: ready", done.stdout.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
