@@ -24,7 +24,7 @@ def main():
     source, target = sys.argv[1:]
     with open(target, 'w', encoding='utf-8') as out:
         out.write('/* Made from data/known-phrases.tsv by tools/embed_phrases.py. */\n'
-                  '#include "recog/rules.h"\n\n'
+                  '#include "recog/rules/rules.h"\n\n'
                   'const struct recog_phrase recog_known_phrases[] = {\n')
         for language, phrase in rows(source):
             out.write(f'    {{{quoted(language)}, {quoted(phrase)}}},\n')

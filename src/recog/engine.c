@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "format/weights.h"
+#include "recog/decode/search.h"
 #include "recog/message.h"
-#include "recog/search.h"
 
 enum {
     DEFAULT_WINDOWS = 8,

@@ -11,7 +11,7 @@
 #include "kern/kern.h"
 #include "model/silero/silero.h"
 #include "model/whisper/whisper.h"
-#include "recog/cells.h"
+#include "recog/decode/cells.h"
 #include "tensor/workspace.h"
 #include "text/tokenizer.h"
 

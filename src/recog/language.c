@@ -1,7 +1,7 @@
 /* Which language is spoken: one encoder window and one decoder row. */
 #include "text/language.h"
 #include "base/mem.h"
-#include "recog/detect.h"
+#include "recog/decode/detect.h"
 #include "recog/message.h"
 
 const char *auricle_language_code(size_t index)

@@ -4,7 +4,7 @@
 
 #include "auricle/auricle.h"
 #include "base/error.h"
-#include "recog/search.h"
+#include "recog/decode/search.h"
 
 /* Every number in its range? max_beams is the engine's. Errors: INVALID, with a sentence. */
 AURICLE_MUST_CHECK enum auricle_error recog_options_check(const struct auricle_options *options,

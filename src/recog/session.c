@@ -5,10 +5,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "recog/batched.h"
+#include "recog/longform/batched.h"
+#include "recog/longform/sequential.h"
 #include "recog/message.h"
 #include "recog/options.h"
-#include "recog/sequential.h"
 #include "text/language.h"
 
 int32_t recog_session_language_token(const struct auricle_session *session)

@@ -5,12 +5,12 @@
 #ifndef RECOG_SESSION_H
 #define RECOG_SESSION_H
 
+#include "recog/decode/prompt.h"
+#include "recog/decode/search.h"
 #include "recog/engine.h"
-#include "recog/prompt.h"
+#include "recog/longform/source.h"
+#include "recog/longform/strategy.h"
 #include "recog/result.h"
-#include "recog/search.h"
-#include "recog/source.h"
-#include "recog/strategy.h"
 #include "recog/unit.h"
 
 /* Deep copy of the caller's options: strings and lists are the session's own. */

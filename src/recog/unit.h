@@ -7,7 +7,7 @@
 
 #include "auricle/auricle.h"
 #include "model/whisper/whisper.h"
-#include "recog/filter.h"
+#include "recog/decode/filter.h"
 
 enum recog_unit_kind {
     RECOG_UNIT_ENCODE, /* one window: mel to cross-attention keys and values */

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/json.h"
-#include "recog/align.h"
+#include "recog/words/align.h"
 #include "support/support.h"
 
 enum { N_TEXT = 25, N_FRAMES = 550, N_PREFIX = 3, MAX_TOKENS = 64 };

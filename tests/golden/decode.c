@@ -5,9 +5,9 @@
 
 #include "audio/decode.h"
 #include "base/json.h"
+#include "recog/decode/prompt.h"
+#include "recog/decode/search.h"
 #include "recog/engine.h"
-#include "recog/prompt.h"
-#include "recog/search.h"
 #include "recog/trim.h"
 #include "support/support.h"
 #include "text/compress.h"

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/json.h"
-#include "recog/vad.h"
+#include "recog/voice/vad.h"
 #include "support/support.h"
 
 static const struct {

@@ -1,7 +1,7 @@
 /* Rules against invented text: each fires on what it is for and leaves real speech alone. */
 #include <math.h>
 
-#include "recog/rules.h"
+#include "recog/rules/rules.h"
 #include "support/support.h"
 
 static struct recog_evidence said(const char *language, const char *text)

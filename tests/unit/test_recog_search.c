@@ -2,10 +2,10 @@
  * driven by made-up candidates, cutting at timestamps, and the cells' book-keeping. */
 #include <math.h>
 
-#include "recog/cells.h"
-#include "recog/filter.h"
-#include "recog/search.h"
-#include "recog/segments.h"
+#include "recog/decode/cells.h"
+#include "recog/decode/filter.h"
+#include "recog/decode/search.h"
+#include "recog/longform/segments.h"
 #include "recog/trim.h"
 #include "support/support.h"
 

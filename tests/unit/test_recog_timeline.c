@@ -2,8 +2,8 @@
 #include <math.h>
 
 #include "audio/decode.h"
-#include "recog/clips.h"
-#include "recog/timeline.h"
+#include "recog/longform/clips.h"
+#include "recog/longform/timeline.h"
 #include "support/support.h"
 
 /* Random windows: the map is monotone, stays inside the recording, and keeps every moment inside

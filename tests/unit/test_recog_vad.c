@@ -4,7 +4,7 @@
  * */
 #include <math.h>
 
-#include "recog/vad.h"
+#include "recog/voice/vad.h"
 #include "support/support.h"
 
 /* ---- Gate ------------------------------------------------------------------------------------ */

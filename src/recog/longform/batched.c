@@ -4,7 +4,7 @@
  * free slots, then hands out the units of all tasks; finished windows leave in order from the
  * ring's head. The first window also tells the language: it is encoded like any other, one decoder
  * row reads the language from it, and tasks that are encoded wait until that is known.           */
-#include "recog/batched.h"
+#include "recog/longform/batched.h"
 
 #include <assert.h>
 #include <math.h>
@@ -12,9 +12,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "recog/detect.h"
-#include "recog/packer.h"
-#include "recog/task.h"
+#include "recog/decode/detect.h"
+#include "recog/longform/packer.h"
+#include "recog/longform/task.h"
 
 struct slot {
     struct recog_task *task;

@@ -1,5 +1,5 @@
 /* Words and their times. See words.h. */
-#include "recog/words.h"
+#include "recog/words/words.h"
 
 #include <math.h>
 #include <stdlib.h>

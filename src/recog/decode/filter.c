@@ -2,7 +2,7 @@
  *
  * Nothing is written to masked ranges: what is allowed is kept as two ranges, text [t0, t1) and
  * timestamps [s0, s1), and only single suppressed ids are set to minus infinity.                */
-#include "recog/filter.h"
+#include "recog/decode/filter.h"
 
 #include <math.h>
 

@@ -1,12 +1,12 @@
 /* Cross-attention word alignment. See align.h. */
-#include "recog/align.h"
+#include "recog/words/align.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "recog/dtw.h"
+#include "recog/words/dtw.h"
 
 enum {
     CHUNK = 16, /* tokens per decoder row: bounds the logits and scores held at once */

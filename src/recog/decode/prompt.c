@@ -1,5 +1,5 @@
 /* Prompt tokens and suppression rules. See prompt.h. */
-#include "recog/prompt.h"
+#include "recog/decode/prompt.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* A recording as a sliding window of samples. See source.h. */
-#include "recog/source.h"
+#include "recog/longform/source.h"
 
 #include <string.h>
 #include <unistd.h>

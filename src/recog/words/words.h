@@ -7,9 +7,9 @@
 #ifndef RECOG_WORDS_H
 #define RECOG_WORDS_H
 
-#include "recog/align.h"
-#include "recog/segments.h"
-#include "recog/timeline.h"
+#include "recog/longform/segments.h"
+#include "recog/longform/timeline.h"
+#include "recog/words/align.h"
 #include "text/tokenizer.h"
 
 /* A segment of the window being worked on. */

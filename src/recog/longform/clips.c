@@ -1,5 +1,5 @@
 /* Parts of a recording. See clips.h. */
-#include "recog/clips.h"
+#include "recog/longform/clips.h"
 
 #include <math.h>
 

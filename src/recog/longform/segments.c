@@ -1,5 +1,5 @@
 /* Cutting a window's tokens at its timestamps. See segments.h. */
-#include "recog/segments.h"
+#include "recog/longform/segments.h"
 
 enum { FRAMES_PER_STEP = 2 }; /* 10 ms frames in one timestamp step of 20 ms */
 

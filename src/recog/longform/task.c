@@ -1,13 +1,13 @@
 /* One window's way from log-mel to text. See task.h.
  * Source: openai/whisper transcribe.py (decode_with_fallback, new_segment).                      */
-#include "recog/task.h"
+#include "recog/longform/task.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "recog/rules.h"
+#include "recog/rules/rules.h"
 #include "recog/session.h"
 #include "recog/trim.h"
 #include "text/compress.h"

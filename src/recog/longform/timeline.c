@@ -1,5 +1,5 @@
 /* From window time to recording time. See timeline.h. */
-#include "recog/timeline.h"
+#include "recog/longform/timeline.h"
 
 #include <math.h>
 

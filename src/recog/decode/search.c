@@ -2,7 +2,7 @@
  *
  * A hypothesis is its sampled tokens and the list of its cells, prompt included. Beams copy cell
  * lists, never keys or values. Finished beams are kept as candidates without cells.              */
-#include "recog/search.h"
+#include "recog/decode/search.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Language detection. See detect.h. */
-#include "recog/detect.h"
+#include "recog/decode/detect.h"
 
 enum auricle_error recog_detect_init(struct recog_detect *detect, struct auricle_engine *engine)
 {

@@ -1,6 +1,6 @@
 /* Rules against invented text. See rules.h. Each rule is one function with its numbers beside
  * it. */
-#include "recog/rules.h"
+#include "recog/rules/rules.h"
 
 #include <string.h>
 

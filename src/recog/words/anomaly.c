@@ -1,5 +1,5 @@
 /* Silence around invented segments. See anomaly.h. */
-#include "recog/anomaly.h"
+#include "recog/words/anomaly.h"
 
 #include <math.h>
 

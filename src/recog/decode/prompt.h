@@ -6,7 +6,7 @@
 
 #include "auricle/auricle.h"
 #include "base/error.h"
-#include "recog/filter.h"
+#include "recog/decode/filter.h"
 #include "text/tokenizer.h"
 
 struct recog_prompt {

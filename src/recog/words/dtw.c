@@ -1,7 +1,7 @@
 /* Dynamic time warping. See dtw.h.
  *
  * Two columns of accumulated cost and one byte per cell for the way back.                      */
-#include "recog/dtw.h"
+#include "recog/words/dtw.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,13 +1,13 @@
 /* Cutting a recording into windows of speech. See packer.h. */
-#include "recog/packer.h"
+#include "recog/longform/packer.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "recog/clips.h"
-#include "recog/vad.h"
+#include "recog/longform/clips.h"
+#include "recog/voice/vad.h"
 
 enum {
     BLOCK = AUDIO_RATE_HZ,            /* samples fed to the detector at a time */

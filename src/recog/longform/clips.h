@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "auricle/auricle.h"
-#include "recog/vad.h"
+#include "recog/voice/vad.h"
 
 struct recog_clip {
     int64_t first, end; /* frames; end INT64_MAX / 160 for the recording's end */

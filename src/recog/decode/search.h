@@ -8,7 +8,7 @@
 #ifndef RECOG_SEARCH_H
 #define RECOG_SEARCH_H
 
-#include "recog/cells.h"
+#include "recog/decode/cells.h"
 #include "recog/unit.h"
 
 #define RECOG_MAX_PATIENCE 4

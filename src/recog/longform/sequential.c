@@ -2,16 +2,16 @@
  *
  * Phases: measure the mel maximum, detect the language (encode, one decoder row), then one window
  * after the other as a task (task.h), each beginning where the last one's text ended.           */
-#include "recog/sequential.h"
+#include "recog/longform/sequential.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "recog/anomaly.h"
-#include "recog/clips.h"
-#include "recog/detect.h"
-#include "recog/task.h"
+#include "recog/decode/detect.h"
+#include "recog/longform/clips.h"
+#include "recog/longform/task.h"
+#include "recog/words/anomaly.h"
 
 enum phase {
     PHASE_START,

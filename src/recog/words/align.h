@@ -8,7 +8,7 @@
 #ifndef RECOG_ALIGN_H
 #define RECOG_ALIGN_H
 
-#include "recog/cells.h"
+#include "recog/decode/cells.h"
 #include "recog/unit.h"
 
 struct recog_align; /* opaque */

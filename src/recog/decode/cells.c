@@ -1,5 +1,5 @@
 /* Free list and reference counts of self-attention cells. See cells.h. */
-#include "recog/cells.h"
+#include "recog/decode/cells.h"
 
 #include <assert.h>
 

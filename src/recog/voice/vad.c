@@ -1,5 +1,5 @@
 /* Voice activity: gate, cutter, iterator and their combination. See vad.h. */
-#include "recog/vad.h"
+#include "recog/voice/vad.h"
 
 #include <assert.h>
 #include <math.h>

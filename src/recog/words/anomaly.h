@@ -5,7 +5,7 @@
 #ifndef RECOG_ANOMALY_H
 #define RECOG_ANOMALY_H
 
-#include "recog/words.h"
+#include "recog/words/words.h"
 
 /* The window that was decoded; seconds of the recording unless said. */
 struct recog_anomaly_window {

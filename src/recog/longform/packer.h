@@ -7,8 +7,8 @@
 #ifndef RECOG_PACKER_H
 #define RECOG_PACKER_H
 
+#include "recog/longform/timeline.h"
 #include "recog/session.h"
-#include "recog/timeline.h"
 
 struct recog_packer; /* opaque */
 

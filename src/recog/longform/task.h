@@ -8,12 +8,12 @@
 #define RECOG_TASK_H
 
 #include "base/buf.h"
-#include "recog/align.h"
-#include "recog/prompt.h"
-#include "recog/search.h"
-#include "recog/segments.h"
-#include "recog/timeline.h"
-#include "recog/words.h"
+#include "recog/decode/prompt.h"
+#include "recog/decode/search.h"
+#include "recog/longform/segments.h"
+#include "recog/longform/timeline.h"
+#include "recog/words/align.h"
+#include "recog/words/words.h"
 
 enum recog_task_phase {
     RECOG_TASK_IDLE,
