@@ -129,10 +129,10 @@ static void basic_letters(void **state)
     au_buf_deinit(&out);
 }
 
-static void normalizing_a_megabyte_ends(void **state)
+static void normalizing_endless_text_ends(void **state)
 {
     (void)state;
-    enum { BYTES = 1 << 20 };
+    enum { BYTES = 1 << 17 }; /* a quadratic pass would take minutes */
     static const char *const FILL[] = {
         "[",    "(",      "()",       "a",         "1",   "1,",      ".",        "' ",
         "one ", "and a ", "\xCC\x81", "\xCE\xA3'", "$0.", "double ", "hundred ", "\xFF"};
@@ -394,7 +394,7 @@ int main(void)
         cmocka_unit_test(spelling_comes_from_a_file),
         cmocka_unit_test(the_table_of_the_project_folds_spellings),
         cmocka_unit_test(basic_letters),
-        cmocka_unit_test(normalizing_a_megabyte_ends),
+        cmocka_unit_test(normalizing_endless_text_ends),
         cmocka_unit_test(normalizing_without_memory_is_an_error),
         cmocka_unit_test(alignments_are_valid_and_best),
         cmocka_unit_test(long_alignments_are_valid_and_best),
