@@ -23,7 +23,7 @@ struct audio_reader {
     struct audio_decode_options options;
     struct audio_probe probe;
     struct audio_decoder *decoder;
-    struct audio_resampler *resampler; /* NULL while the decoder's rate is 16 kHz */
+    struct audio_resampler *resampler; /* NULL while the decoder's rate is wanted */
     int resampler_hz;                  /* the rate it converts from */
     struct audio_info info;
     struct au_fault first_failure; /* of the decoder tried first */
@@ -211,17 +211,17 @@ static enum auricle_error set_bounds(struct audio_reader *reader, struct au_faul
     const struct audio_decode_options *options = &reader->options;
     const char *name = audio_input_name(reader->input);
     double seconds = reader->decoder->info.seconds;
-    double end = options->start_seconds + options->duration_seconds;
-    reader->begin = (uint64_t)(options->start_seconds * AUDIO_RATE_HZ + 0.5);
+    double end = options->start_seconds + options->duration_seconds, rate = options->rate_hz;
+    reader->begin = (uint64_t)(options->start_seconds * rate + 0.5);
     reader->end = UINT64_MAX;
     reader->limit = UINT64_MAX;
     if (options->duration_seconds > 0) {
-        reader->end = reader->begin + (uint64_t)(options->duration_seconds * AUDIO_RATE_HZ + 0.5);
+        reader->end = reader->begin + (uint64_t)(options->duration_seconds * rate + 0.5);
         seconds = fmin(seconds, end);
     }
     if (options->max_seconds <= 0)
         return AURICLE_OK;
-    reader->limit = (uint64_t)(options->max_seconds * AUDIO_RATE_HZ + 0.5);
+    reader->limit = (uint64_t)(options->max_seconds * rate + 0.5);
     if (reader->decoder->seconds_exact && seconds > options->max_seconds + 0.01)
         return au_fail(fault, AURICLE_E_LIMIT, "%s: %.1f s long; at most %.1f s are accepted", name,
                        seconds, options->max_seconds);
@@ -237,7 +237,7 @@ static void seek_to_start(struct audio_reader *reader)
         return;
     uint64_t second = (uint64_t)reader->options.start_seconds - 1;
     if (decoder->ops->seek(decoder, second * (uint64_t)decoder->rate_hz))
-        reader->position = second * AUDIO_RATE_HZ;
+        reader->position = second * (uint64_t)reader->options.rate_hz;
 }
 
 static bool in_range(double seconds)
@@ -274,8 +274,14 @@ static enum auricle_error open_reader(struct audio_input *input,
     reader->input = input;
     if (options)
         reader->options = *options;
-    if (in_range(reader->options.max_seconds) && in_range(reader->options.start_seconds) &&
-        in_range(reader->options.duration_seconds))
+    if (!reader->options.rate_hz)
+        reader->options.rate_hz = AUDIO_RATE_HZ;
+    if (reader->options.rate_hz < 1000 || reader->options.rate_hz > 768000)
+        error = au_fail(fault, AURICLE_E_INVALID,
+                        "%s: samples at %d Hz were asked for; 1000 to 768000 are accepted",
+                        audio_input_name(input), reader->options.rate_hz);
+    else if (in_range(reader->options.max_seconds) && in_range(reader->options.start_seconds) &&
+             in_range(reader->options.duration_seconds))
         error = start(reader, fault);
     else
         error = au_fail(fault, AURICLE_E_INVALID, "%s: a time to cut at is out of range",
@@ -408,14 +414,14 @@ static enum auricle_error follow_rate(struct audio_reader *reader, float *out, s
         return AURICLE_OK;
     }
     reader->resampler_hz = reader->decoder->rate_hz;
-    if (reader->resampler_hz != AUDIO_RATE_HZ &&
-        audio_resampler_create(reader->resampler_hz, AUDIO_RATE_HZ,
+    if (reader->resampler_hz != reader->options.rate_hz &&
+        audio_resampler_create(reader->resampler_hz, reader->options.rate_hz,
                                reader->options.finest_resampler, &reader->resampler))
         return no_memory(reader, fault);
     return AURICLE_OK;
 }
 
-/* Some 16 kHz samples; *n may be 0 before the end too (see `ended`). */
+/* Some samples of the rate asked for; *n may be 0 before the end too (see `ended`). */
 static enum auricle_error make_samples(struct audio_reader *reader, float *out, size_t max,
                                        size_t *n, struct au_fault *fault)
 {

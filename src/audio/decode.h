@@ -1,4 +1,4 @@
-/* Any recording to 16 kHz mono f32, incrementally.
+/* Any recording to mono f32 at 16 kHz, or another rate that is asked for, incrementally.
  *
  * The first bytes say what a file is, never its name. libsndfile opens first (WAV, FLAC,
  * AIFF, AU, CAF ...), FFmpeg's libraries second (loaded with dlopen on first use; MP3 and Ogg go
@@ -41,6 +41,7 @@ struct audio_decode_options {
     double max_decode_seconds; /* time spent in here by one pass, then TIMEOUT; 0: no limit */
     double start_seconds;      /* decode from here ... */
     double duration_seconds;   /* ... for this long; 0: to the end */
+    int rate_hz;               /* of the samples that come out, 1000 to 768000; 0: 16000 */
     bool finest_resampler;     /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
     bool try_ffmpeg_only;      /* tests: skip libsndfile */
 };

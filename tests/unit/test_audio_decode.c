@@ -196,6 +196,36 @@ static void raw_types_are_read_as_told(void **state)
     must_fail(bytes, sizeof bytes, &options, AURICLE_E_UNSUPPORTED, "10 samples per second");
 }
 
+/* A recording that has the rate asked for is not touched; cuts and limits count in that rate. */
+static void another_rate_comes_when_asked_for(void **state)
+{
+    size_t bytes;
+    int16_t *noise = noise_s16(24000);
+    uint8_t *file = au_test_wav_s16(noise, 24000, 1, 8000, &bytes);
+    struct audio_decode_options options = {.rate_hz = 8000};
+    (void)state;
+    struct recording got = must_decode(file, bytes, &options);
+    assert_int_equal(got.n, 24000);
+    for (size_t i = 0; i < got.n; i++)
+        assert_true(got.samples[i] * 32768.0f == (float)noise[i]);
+    options.start_seconds = 2.5, options.duration_seconds = 0.25;
+    struct recording part = must_decode(file, bytes, &options);
+    assert_int_equal(part.n, 2000);
+    assert_memory_equal(part.samples, got.samples + 20000, 2000 * sizeof(float));
+    au_free(part.samples);
+    au_free(got.samples);
+    options = (struct audio_decode_options){.rate_hz = 4000};
+    got = must_decode(file, bytes, &options);
+    assert_int_equal(got.n, 12000);
+    au_free(got.samples);
+    options.max_seconds = 2.9;
+    must_fail(file, bytes, &options, AURICLE_E_LIMIT, "3.0 s long");
+    options.rate_hz = 999;
+    must_fail(file, bytes, &options, AURICLE_E_INVALID, "999 Hz");
+    au_free(file);
+    au_free(noise);
+}
+
 /* ---- Headers that lie ------------------------------------------------------------------------ */
 
 /* 1000 samples under a header that claims `claimed` bytes: how many come out? */
@@ -777,6 +807,7 @@ int main(void)
         cmocka_unit_test(resampled_garbage_keeps_its_bound),
         cmocka_unit_test(raw_g711_equals_wav_g711),
         cmocka_unit_test(raw_types_are_read_as_told),
+        cmocka_unit_test(another_rate_comes_when_asked_for),
         cmocka_unit_test(streamed_wav_goes_to_the_end),
         cmocka_unit_test(cut_wav_gives_what_is_there_and_warns),
         cmocka_unit_test(wav_without_samples_is_empty_not_broken),
