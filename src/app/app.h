@@ -35,6 +35,7 @@ struct app_command {
 };
 
 extern const struct app_command app_command_transcribe;
+extern const struct app_command app_command_wer;
 extern const struct app_command app_command_doctor;
 extern const struct app_command app_command_bench;
 
@@ -54,6 +55,13 @@ extern const struct app_group app_group_log;     /* for commands that write log 
  * *settings must outlive args, which borrows its strings.                                        */
 bool app_begin(const struct app_command *self, int argc, char **argv, void *args,
                struct app_settings *settings, struct app_parsed *parsed, int *exit_code);
+
+/* ---- Languages ------------------------------------------------------------------------------ */
+
+/* Code of a language given by code, name or alias. or_else ends the sentence about an unknown one
+ * (", or auto"). Errors: INVALID.                                                                */
+AURICLE_MUST_CHECK enum auricle_error app_language_parse(const char *value, const char *or_else,
+                                                         const char **code, struct au_fault *fault);
 
 /* ---- Messages for people, on standard error ------------------------------------------------- */
 

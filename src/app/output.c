@@ -57,6 +57,38 @@ int app_print(const char *text, size_t n)
     return app_output_exit(error);
 }
 
+static void note_failure(struct app_results *results, enum auricle_error error,
+                         const struct au_fault *fault)
+{
+    app_error("%s", fault->text);
+    results->exit_code = app_output_exit(error);
+}
+
+void app_results_write(struct app_results *results, struct au_buf *text)
+{
+    struct au_fault fault = {0};
+    enum auricle_error error = text->error
+                                   ? au_fail(&fault, text->error, "out of memory for the result")
+                                   : AURICLE_OK;
+    if (results->exit_code == APP_EXIT_OK) {
+        if (!error)
+            error = app_stdout_write(text->data, text->len, &fault);
+        if (error)
+            note_failure(results, error, &fault);
+    }
+    au_buf_clear(text);
+}
+
+void app_results_close(struct app_results *results)
+{
+    struct au_fault fault = {0};
+    enum auricle_error error = AURICLE_OK;
+    if (results->exit_code == APP_EXIT_OK)
+        error = app_stdout_close(&fault);
+    if (error)
+        note_failure(results, error, &fault);
+}
+
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 static bool taken(char *const *names, size_t n, const char *name)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 
 /* Write all of it. Errors: CLOSED_PIPE, NO_SPACE, IO. */
@@ -19,6 +20,15 @@ AURICLE_MUST_CHECK enum auricle_error app_stdout_close(struct au_fault *fault);
 int app_output_exit(enum auricle_error error);
 /* Print a help text or the like; failure is reported. Returns the exit code of the program. */
 int app_print(const char *text, size_t n);
+
+/* Results that go to standard output piece by piece: the first failure is reported, and everything
+ * after it dropped. Begin with all zero.                                                         */
+struct app_results {
+    int exit_code; /* APP_EXIT_OK until a write fails */
+};
+/* Write the text and leave the buffer empty. A buffer that failed counts as a failed write. */
+void app_results_write(struct app_results *results, struct au_buf *text);
+void app_results_close(struct app_results *results);
 
 /* Names (without folder and extension) of the output files of n inputs: what stands before the last
  * dot of the file name ("stdin" for "-"). Where an earlier input of the call has that name already,

@@ -7,11 +7,9 @@
  * written segment by segment as the recording is worked through.                                 */
 #include "app/transcribe.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "app/input.h"
 #include "app/interrupt.h"
 #include "app/output.h"
 #include "app/progress.h"
@@ -24,6 +22,7 @@
 /* One call of the command. */
 struct run {
     const struct app_transcribe_args *args;
+    const struct app_parsed *parsed;
     const char *const *inputs;
     size_t n_inputs;
     bool *bad;    /* [n_inputs] found wanting before anything was loaded */
@@ -43,57 +42,6 @@ struct work {
     struct app_progress progress;
     double done, total;
 };
-
-/* ---- Inputs --------------------------------------------------------------------------------- */
-
-static bool is_stdin(const char *input)
-{
-    return au_str_equal(input, "-");
-}
-
-static const char *label_of(const char *input)
-{
-    return is_stdin(input) ? "standard input" : input;
-}
-
-/* What can be said about an input without decoding it. */
-static enum auricle_error look_at(const char *input, struct au_fault *fault)
-{
-    struct stat status;
-    if (is_stdin(input)) {
-        if (!isatty(STDIN_FILENO))
-            return AURICLE_OK;
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "standard input is a terminal: pipe a recording into it (cat talk.mp3 | "
-                       "auricle transcribe -)");
-    }
-    if (stat(input, &status) != 0)
-        return au_fail_errno(fault, errno, "%s: cannot be opened", input);
-    if (S_ISDIR(status.st_mode))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "%s: is a folder; name the recordings in it (%s%s*)", input, input,
-                       au_str_ends(input, "/") ? "" : "/");
-    if (access(input, R_OK) != 0)
-        return au_fail_errno(fault, errno, "%s: cannot be read", input);
-    if (S_ISREG(status.st_mode) && status.st_size == 0)
-        return au_fail(fault, AURICLE_E_NO_AUDIO, "%s: is empty (0 bytes)", input);
-    return AURICLE_OK;
-}
-
-/* Whether any input is worth loading a model for. */
-static bool look_at_all(struct run *run)
-{
-    size_t n_good = 0;
-    for (size_t i = 0; i < run->n_inputs; i++) {
-        struct au_fault fault = {0};
-        run->bad[i] = look_at(run->inputs[i], &fault) != AURICLE_OK;
-        n_good += !run->bad[i];
-        if (run->bad[i])
-            app_error("%s", fault.text);
-        run->input_failed = run->input_failed || run->bad[i];
-    }
-    return n_good > 0;
-}
 
 /* ---- While a recording is worked through ---------------------------------------------------- */
 
@@ -272,19 +220,11 @@ static void log_timings(const struct work *work, const struct auricle_result *re
                1e3 * t->total);
 }
 
-/* The sentence of the library, with the input's name in front where it lacks it. */
-static void report_input_error(const struct work *work, const struct auricle_message *message)
-{
-    if (strstr(message->text, work->label))
-        app_error("%s", message->text);
-    else
-        app_error("%s: %s", work->label, message->text);
-}
-
 static void transcribe_one(struct run *run, size_t i)
 {
     const struct app_transcribe_args *args = run->args;
-    struct work work = {.run = run, .input = run->inputs[i], .label = label_of(run->inputs[i])};
+    struct work work = {
+        .run = run, .input = run->inputs[i], .label = app_input_label(run->inputs[i])};
     if (!args->output_dir && args->formats[0]->segment)
         work.stream = args->formats[0];
     if (run->n_inputs > 1 && !args->output_dir)
@@ -298,7 +238,7 @@ static void transcribe_one(struct run *run, size_t i)
                                                   &callbacks, &result, &message);
     app_progress_clear(&work.progress);
     if (error && error != AURICLE_E_CANCELLED) {
-        report_input_error(&work, &message);
+        app_input_failed(work.input, message.text);
         run->input_failed = true;
     } else if (!error && result->duration <= 0 && result->timings.encoder_windows == 0) {
         app_error("%s: %s", work.label,
@@ -333,26 +273,6 @@ static enum auricle_error check_output(const struct app_transcribe_args *args, s
                        "%zu %s files one after the other are no %s file: name a folder with "
                        "--output-dir (txt and json may follow each other)",
                        n_inputs, format->name, format->name);
-    return AURICLE_OK;
-}
-
-static enum auricle_error check_inputs(const struct app_transcribe_args *args,
-                                       const struct app_parsed *parsed, struct au_fault *fault)
-{
-    const struct auricle_options *options = &args->options;
-    if (!options->raw_format && (options->raw_rate_hz || options->raw_channels))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "--raw-rate and --raw-channels describe headerless input: say --raw-format "
-                       "too");
-    size_t n_stdin = 0;
-    for (size_t i = 0; i < parsed->n_operands; i++)
-        n_stdin += is_stdin(parsed->operands[i]);
-    if (parsed->n_operands == 0)
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "nothing to transcribe: name recordings, or - for standard input (see: "
-                       "auricle transcribe --help)");
-    if (n_stdin > 1)
-        return au_fail(fault, AURICLE_E_INVALID, "standard input (-) can be read once only");
     return AURICLE_OK;
 }
 
@@ -394,7 +314,7 @@ static int run_all(struct run *run)
         app_error("%s", fault.text);
         return APP_EXIT_OUTPUT;
     }
-    if (!look_at_all(run))
+    if (!app_inputs_look("transcribe", run->parsed, run->bad, &run->input_failed))
         return APP_EXIT_INPUT;
     int code = app_transcribe_load(run->args, &run->engine, &fault);
     if (code != APP_EXIT_OK) {
@@ -415,14 +335,15 @@ static int run_all(struct run *run)
 static int run_checked(const struct app_transcribe_args *args, const struct app_parsed *parsed)
 {
     struct au_fault fault = {0};
-    enum auricle_error error = check_inputs(args, parsed, &fault);
+    enum auricle_error error = app_inputs_check("transcribe", &args->options, parsed, &fault);
     if (!error)
         error = check_output(args, parsed->n_operands, &fault);
     if (error) {
         app_error("%s", fault.text);
         return APP_EXIT_USAGE;
     }
-    struct run run = {.args = args, .inputs = parsed->operands, .n_inputs = parsed->n_operands};
+    struct run run = {
+        .args = args, .parsed = parsed, .inputs = parsed->operands, .n_inputs = parsed->n_operands};
     run.progress_mode = app_progress_choose(args->general.quiet);
     run.bad = au_calloc(run.n_inputs, sizeof *run.bad);
     int code = APP_EXIT_MODEL;

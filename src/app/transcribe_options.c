@@ -75,23 +75,7 @@ static enum auricle_error parse_language(void *target, const char *value, struct
     args->options.language = NULL;
     if (au_str_equal_nocase(value, "auto"))
         return AURICLE_OK;
-    int index = text_language_find(value);
-    if (index >= 0) {
-        args->options.language = text_language_code(index);
-        return AURICLE_OK;
-    }
-    struct app_nearest nearest = {value, NULL, 0};
-    for (int i = 0; text_language_code(i); i++)
-        app_nearest_offer(&nearest, text_language_name(i));
-    const char *best = app_nearest_pick(&nearest);
-    if (best)
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "\"%s\" is no language that is known: did you mean %s (%s)?", value, best,
-                       text_language_code(text_language_find(best)));
-    return au_fail(fault, AURICLE_E_INVALID,
-                   "\"%s\" is no language that is known: give a code such as en or a name such as "
-                   "english (auricle help languages lists them), or auto",
-                   value);
+    return app_language_parse(value, ", or auto", &args->options.language, fault);
 }
 
 /* One temperature, or the ladder. */

@@ -112,7 +112,7 @@ class Mistakes(cli.Case):
                 self.refused("transcribe", *args, words=words)
 
     def test_nothing_to_transcribe(self):
-        self.refused("transcribe", words=["nothing to transcribe"])
+        self.refused("transcribe", words=["nothing to do", "auricle transcribe --help"])
         self.refused("transcribe", "-", "-", words=["once"])
 
     def test_formats_that_cannot_share_standard_output(self):
