@@ -35,6 +35,8 @@ struct app_command {
 };
 
 extern const struct app_command app_command_transcribe;
+extern const struct app_command app_command_lang;
+extern const struct app_command app_command_vad;
 extern const struct app_command app_command_wer;
 extern const struct app_command app_command_doctor;
 extern const struct app_command app_command_bench;

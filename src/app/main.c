@@ -13,6 +13,8 @@
 
 static const struct app_command *const commands[] = {
     &app_command_transcribe,
+    &app_command_lang,
+    &app_command_vad,
     &app_command_wer,
     &app_command_doctor,
     &app_command_bench,

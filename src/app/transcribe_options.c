@@ -206,7 +206,8 @@ static enum auricle_error parse_thread_setting(void *target, const char *value,
     return AURICLE_OK;
 }
 
-static enum auricle_error parse_cpu_level(void *target, const char *value, struct au_fault *fault)
+enum auricle_error app_transcribe_parse_cpu_level(void *target, const char *value,
+                                                  struct au_fault *fault)
 {
     enum kern_level level;
     if (!kern_level_parse(value, &level))
@@ -268,7 +269,7 @@ static const struct app_option model_options[] = {
     {.name = "cpu-level",
      .kind = APP_PARSED,
      .value = "LEVEL",
-     .parse = parse_cpu_level,
+     .parse = app_transcribe_parse_cpu_level,
      .setting = "AURICLE_CPU_LEVEL",
      .help = "use no instructions above this level: generic, avx2, avx512vnni, amx, neon, i8mm",
      .otherwise = "the processor's own"},
@@ -586,17 +587,17 @@ static const struct app_option search_options[] = {
     {.name = NULL},
 };
 
-static const struct app_group model_group = {"Model", model_options};
+const struct app_group app_group_model = {"Model", model_options};
 static const struct app_group output_group = {"Output", output_options};
 static const struct app_group speech_group = {"Speech", speech_options};
 static const struct app_group voice_group = {"Long recordings", voice_options};
 static const struct app_group filter_group = {"Invented text", filter_options};
-static const struct app_group input_group = {"Input", input_options};
+const struct app_group app_group_input = {"Input", input_options};
 static const struct app_group search_group = {"Search", search_options};
 
 const struct app_group *const app_transcribe_groups[] = {
-    &output_group, &model_group,  &speech_group,  &input_group,       &voice_group,
-    &search_group, &filter_group, &app_group_log, &app_group_general, NULL,
+    &output_group, &app_group_model, &speech_group,  &app_group_input,   &voice_group,
+    &search_group, &filter_group,    &app_group_log, &app_group_general, NULL,
 };
 
 /* ---- Before and after parsing --------------------------------------------------------------- */

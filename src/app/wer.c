@@ -10,6 +10,7 @@
 #include "app/input.h"
 #include "app/output.h"
 #include "app/wer_text.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -326,6 +327,42 @@ static int run_pairs(struct run *run)
     return run->input_failed ? APP_EXIT_INPUT : APP_EXIT_OK;
 }
 
+/* The table that comes with the program, a new string: in the source tree, or where it is
+ * installed. NULL: it is not there.                                                              */
+static char *find_spelling(void)
+{
+    char *own = au_path_executable_folder(), *path = NULL;
+    for (size_t i = 0; own && !path && i < 2; i++) {
+        path = i ? au_sprintf("%s/../share/auricle/spelling/english.json", own)
+                 : au_sprintf("%s/../data/spelling/english.json", own);
+        if (path && !au_file_is_regular(path)) {
+            au_free(path);
+            path = NULL;
+        }
+    }
+    au_free(own);
+    return path;
+}
+
+static enum auricle_error load_spelling(struct run *run, struct au_fault *fault)
+{
+    const char *named = run->args->spelling;
+    if (run->normalizer != APP_WER_ENGLISH && named)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "--spelling is for the English normaliser; the normaliser here is %s",
+                       app_wer_normalizer_name(run->normalizer));
+    if (run->normalizer != APP_WER_ENGLISH || (named && au_str_equal(named, "off")))
+        return AURICLE_OK;
+    char *path = named ? au_strdup(named) : find_spelling();
+    enum auricle_error error = AURICLE_OK;
+    if (path)
+        error = text_spelling_load(path, &run->spelling, fault);
+    if (error)
+        au_fault_prefix(fault, "--spelling");
+    au_free(path);
+    return error;
+}
+
 static int fail(const struct au_fault *fault, int code)
 {
     app_error("%s", fault->text);
@@ -342,15 +379,8 @@ static int run_checked(const struct wer_args *args, const struct app_parsed *par
                   parsed->n_operands, parsed->n_operands == 1 ? "is" : "are");
         return APP_EXIT_USAGE;
     }
-    if (args->spelling && run.normalizer != APP_WER_ENGLISH) {
-        app_error("--spelling is for the English normaliser; the normaliser here is %s",
-                  app_wer_normalizer_name(run.normalizer));
-        return APP_EXIT_USAGE;
-    }
-    if (args->spelling && text_spelling_load(args->spelling, &run.spelling, &fault) != AURICLE_OK) {
-        au_fault_prefix(&fault, "--spelling");
+    if (load_spelling(&run, &fault) != AURICLE_OK)
         return fail(&fault, APP_EXIT_USAGE);
-    }
     au_buf_init(&run.out, 0);
     enum auricle_error error = app_wer_pairs_init(parsed->operands[0], parsed->operands[1],
                                                   args->lists, &run.pairs, &fault);
@@ -401,10 +431,11 @@ static const struct app_option text_options[] = {
      .otherwise = "auto"},
     {.name = "spelling",
      .kind = APP_TEXT,
-     .value = "FILE",
+     .value = "FILE|off",
      .offset = offsetof(struct wer_args, spelling),
-     .help = "JSON of British spellings and the American ones for them, as Whisper's english.json; "
-             "without it colour and color differ"},
+     .help = "JSON of British spellings and the American ones for them, as Whisper's english.json, "
+             "or off: colour and color differ",
+     .otherwise = "the one that comes with auricle"},
     {.name = "tsv",
      .kind = APP_FLAG,
      .offset = offsetof(struct wer_args, lists),
