@@ -3,7 +3,7 @@
 # Each part prints its own counts; the script goes on after a failure and ends with the parts that
 # failed. Folders: BUILD_FOLDER (release), build-asan, build-clang, build-fuzz beside it.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 build=$1
 failed=()
 
@@ -40,7 +40,7 @@ fuzzed() {
     CC=clang configured build-fuzz --buildtype=debugoptimized -Dfuzz=true || return
     local target name status=0
     for target in build-fuzz/fuzz/fuzz_*; do
-        [ -f "$target" ] && [ -x "$target" ] || continue
+        if [ ! -f "$target" ] || [ ! -x "$target" ]; then continue; fi
         name=${target##*/fuzz_}
         mkdir -p "build-fuzz/corpus/$name"
         "$target" -max_total_time=30 -max_len=16384 -rss_limit_mb=3000 \

@@ -53,7 +53,8 @@ need_dev() {
     need_command valgrind valgrind
 }
 
-for part in ${*:-build}; do
+[ $# -gt 0 ] || set -- build
+for part in "$@"; do
     case $part in
     build) need_build ;;
     test) need_test ;;
