@@ -231,32 +231,63 @@ enum auricle_error whisper_model_create(const struct format_weights *weights,
     return whisper_model_create_cached(weights, ops, type, pool, NULL, out, fault);
 }
 
+/* Dimensions and, where the weights have no header of their own, what the folder's texts say:
+ * *config is then a new block, else NULL.                                                        */
+static enum auricle_error read_dims(const struct whisper_source *source, struct whisper_dims *dims,
+                                    struct format_whisper_config **config, struct au_fault *fault)
+{
+    const struct format_whisper_extra *extra = format_weights_whisper(source->weights);
+    *config = NULL;
+    if (extra && extra->ggml) {
+        dims_from_header(extra->ggml, dims);
+        return AURICLE_OK;
+    }
+    struct format_whisper_config *read = au_calloc(1, sizeof *read);
+    if (!read)
+        return au_fail(fault, AURICLE_E_NOMEM, "%s: not enough memory",
+                       format_weights_path(source->weights));
+    enum auricle_error error = read_config(source->weights, read, fault);
+    if (error) {
+        au_free(read);
+        return error;
+    }
+    dims_from_tensors(source, dims);
+    dims_from_config(read, dims);
+    *config = read;
+    return AURICLE_OK;
+}
+
+enum auricle_error whisper_dims_read(const struct format_weights *weights, struct whisper_dims *out,
+                                     struct au_fault *fault)
+{
+    struct whisper_source source = {.weights = weights};
+    struct format_whisper_config *config = NULL;
+    struct whisper_dims dims;
+    if (!whisper_naming_detect(weights, &source.naming))
+        return not_whisper(weights, fault);
+    enum auricle_error error = read_dims(&source, &dims, &config, fault);
+    au_free(config);
+    if (!error)
+        error = whisper_dims_check(&dims, format_weights_path(weights), fault);
+    if (!error)
+        *out = dims;
+    return error;
+}
+
 enum auricle_error whisper_model_create_cached(const struct format_weights *weights,
                                                const struct kern_ops *ops, enum kern_type type,
                                                struct au_pool *pool, const char *folder,
                                                struct whisper_model **out, struct au_fault *fault)
 {
-    const struct format_whisper_extra *extra = format_weights_whisper(weights);
     struct whisper_source source = {.weights = weights, .cache_folder = folder};
+    struct format_whisper_config *config = NULL;
     struct whisper_dims dims;
 
     if (!whisper_naming_detect(weights, &source.naming))
         return not_whisper(weights, fault);
-    if (extra && extra->ggml) {
-        dims_from_header(extra->ggml, &dims);
-        return build(&dims, NULL, &source, ops, type, pool, out, fault);
-    }
-
-    struct format_whisper_config *config = au_calloc(1, sizeof *config);
-    if (!config)
-        return au_fail(fault, AURICLE_E_NOMEM, "%s: not enough memory",
-                       format_weights_path(weights));
-    enum auricle_error error = read_config(weights, config, fault);
-    if (!error) {
-        dims_from_tensors(&source, &dims);
-        dims_from_config(config, &dims);
+    enum auricle_error error = read_dims(&source, &dims, &config, fault);
+    if (!error)
         error = build(&dims, config, &source, ops, type, pool, out, fault);
-    }
     au_free(config);
     return error;
 }

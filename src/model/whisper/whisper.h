@@ -46,6 +46,11 @@ AURICLE_MUST_CHECK enum auricle_error whisper_model_random(
 /* Dimensions of a named size: "tiny" ... "large-v3", "turbo", with ".en" variants; false when
  * unknown. */
 bool whisper_dims_named(const char *name, struct whisper_dims *out);
+/* Dimensions of a file or folder, from its headers, side files and tensors; loads nothing. Errors:
+ * UNSUPPORTED (not a Whisper model), SHAPE (out of range), FORMAT, NOMEM.                        */
+AURICLE_MUST_CHECK enum auricle_error whisper_dims_read(const struct format_weights *weights,
+                                                        struct whisper_dims *out,
+                                                        struct au_fault *fault);
 void whisper_model_destroy(struct whisper_model *model);
 const struct whisper_dims *whisper_model_dims(const struct whisper_model *model);
 uint64_t whisper_model_bytes(const struct whisper_model *model);
