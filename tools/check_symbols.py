@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the names and kinds of symbols. Run as: check_symbols.py ARCHIVE SHARED_LIBRARY
+"""Checks the names and kinds of symbols. Run as:
+check_symbols.py ARCHIVE... SHARED_LIBRARY
 
 1. Every global symbol that an object of a layer defines begins with a prefix of that layer.
 2. The shared library exports auricle_ and nothing else.
@@ -15,6 +16,7 @@ PREFIXES = {
     'base': ('au_', 'auricle_'), 'kern': ('kern_',), 'text': ('text_',), 'tensor': ('tensor_',),
     'audio': ('audio_',), 'format': ('format_',),
     'model': ('whisper_', 'silero_', 'wav2vec2_', 'aasist_'), 'recog': ('recog_', 'auricle_'),
+    'service': ('service_',),
 }
 
 MUTABLE = {
@@ -24,7 +26,7 @@ MUTABLE = {
     'threshold_level': 'base/log.c: set once at start',
     'once': 'pthread_once guards of tables and libraries that are made ready on first use',
     'memory_was_refused': 'base/json.c: thread-local note of a failed allocation',
-    'loaded': 'audio/ffmpeg/library.c: the table of functions, filled once, under once',
+    'loaded': 'audio/ffmpeg/library.c, service/fetch.c: tables of functions, filled once, under once',
     'cached': 'kern/cpu.c: the features found, written once',
 }
 
@@ -99,13 +101,14 @@ def check_exports(library, errors):
 
 
 def main():
-    archive, library = sys.argv[1:3]
-    errors = []
-    n_symbols = check_archive(archive, errors)
-    sanitized = any('__asan' in line or '__tsan' in line or '__ubsan' in line or '__sancov' in line
-                    for line in lines_of('nm', archive))
-    if not sanitized:
-        check_mutable(archive, errors)
+    *archives, library = sys.argv[1:]
+    errors, n_symbols = [], 0
+    for archive in archives:
+        n_symbols += check_archive(archive, errors)
+        sanitized = any('__asan' in line or '__tsan' in line or '__ubsan' in line or
+                        '__sancov' in line for line in lines_of('nm', archive))
+        if not sanitized:
+            check_mutable(archive, errors)
     check_exports(library, errors)
     print('\n'.join(errors) if errors else f'{n_symbols} global symbols are well named')
     return 1 if errors else 0

@@ -32,6 +32,8 @@ need_build() {
     need_library jansson libjansson-dev
     need_library libutf8proc libutf8proc-dev
     need_library zlib zlib1g-dev
+    need_library nettle nettle-dev
+    need_library libcurl libcurl4-openssl-dev
     need_library sndfile libsndfile1-dev
     need_library soxr libsoxr-dev
     need_library libavcodec libavcodec-dev
