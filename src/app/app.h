@@ -38,6 +38,7 @@ extern const struct app_command app_command_transcribe;
 extern const struct app_command app_command_lang;
 extern const struct app_command app_command_vad;
 extern const struct app_command app_command_wer;
+extern const struct app_command app_command_models;
 extern const struct app_command app_command_doctor;
 extern const struct app_command app_command_bench;
 

@@ -329,6 +329,7 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     app_transcribe_options_finish(&args.base);
+    args.base.settings = &settings;
     app_interrupt_watch(NULL);
     code = run_checked(&args, &parsed);
     app_settings_deinit(&settings);

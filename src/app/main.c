@@ -12,13 +12,8 @@
 #include "base/str.h"
 
 static const struct app_command *const commands[] = {
-    &app_command_transcribe,
-    &app_command_lang,
-    &app_command_vad,
-    &app_command_wer,
-    &app_command_doctor,
-    &app_command_bench,
-    NULL,
+    &app_command_transcribe, &app_command_lang,   &app_command_vad,   &app_command_wer,
+    &app_command_models,     &app_command_doctor, &app_command_bench, NULL,
 };
 
 static const struct app_command *find_command(const char *name)

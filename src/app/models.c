@@ -83,7 +83,7 @@ static enum auricle_error add_beside(struct app_model_folders *folders)
 /* Folders that are reached twice, through a link say, are kept once. */
 static void tidy(struct app_model_folders *folders)
 {
-    size_t kept = 0;
+    size_t kept = 0, n_own = folders->n_own;
     for (size_t i = 0; i < folders->n; i++) {
         char resolved[PATH_MAX];
         char *copy = realpath(folders->at[i], resolved) ? au_strdup(resolved) : NULL;
@@ -98,6 +98,8 @@ static void tidy(struct app_model_folders *folders)
             au_free(folders->at[i]);
         else
             folders->at[kept++] = folders->at[i];
+        if (i + 1 == n_own)
+            folders->n_own = kept;
     }
     folders->n = kept;
 }
@@ -108,6 +110,7 @@ enum auricle_error app_model_folders_init(const char *extra, struct app_model_fo
     enum auricle_error error = add_listed(out, extra);
     if (!error)
         error = add_home(out);
+    out->n_own = out->n;
     if (!error)
         error = add_beside(out);
     if (!error)

@@ -17,6 +17,7 @@
 struct app_model_folders {
     char *at[APP_MAX_MODEL_FOLDERS];
     size_t n;
+    size_t n_own; /* the first of them: named by extra, or in the user's home */
 };
 /* extra: folders separated by colons that come first (--model-dir, AURICLE_MODELS); NULL: none. */
 AURICLE_MUST_CHECK enum auricle_error app_model_folders_init(const char *extra,

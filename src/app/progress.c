@@ -55,6 +55,23 @@ static void put_figures(struct au_buf *out, double done, double total, double el
     }
 }
 
+static void put_byte_figures(struct au_buf *out, double done, double total, double elapsed)
+{
+    if (total > 0)
+        au_buf_printf(out, "%3.0f %%  %.1f of %.1f MB",
+                      100.0 * (done < total ? done : total) / total, done / 1e6, total / 1e6);
+    else
+        au_buf_printf(out, "%.1f MB", done / 1e6);
+    if (elapsed <= 0 || done <= 0)
+        return;
+    au_buf_printf(out, "  %.1f MB/s", done / 1e6 / elapsed);
+    if (total > 0) {
+        au_buf_puts(out, "  ");
+        app_progress_time(out, total > done ? (total - done) * elapsed / done + 0.5 : 0);
+        au_buf_puts(out, " left");
+    }
+}
+
 /* At most `room` characters of the label, its end cut off where it is longer. */
 static int put_label(struct au_buf *out, const char *label, int room)
 {
@@ -78,14 +95,12 @@ static void put_bar(struct au_buf *out, double share, int width)
     au_buf_puts(out, "] ");
 }
 
-void app_progress_line(struct au_buf *out, const char *label, double done, double total,
-                       double elapsed, int columns)
+/* Label, bar and figures in so many columns. */
+static void put_line(struct au_buf *out, const char *label, double done, double total,
+                     const struct au_buf *figures, int columns)
 {
-    struct au_buf figures;
-    au_buf_init(&figures, 256);
-    put_figures(&figures, done, total, elapsed);
     bool plain = columns <= 0;
-    int room = plain ? PLAIN_LABEL : columns - (int)figures.len;
+    int room = plain ? PLAIN_LABEL : columns - (int)figures->len;
     int bar = total > 0 && !plain ? room / 3 : 0;
     bar = bar > MAX_BAR ? MAX_BAR : bar < MIN_BAR ? 0 : bar;
     room -= bar ? bar + 4 : 2;
@@ -95,8 +110,27 @@ void app_progress_line(struct au_buf *out, const char *label, double done, doubl
         put_bar(out, done < total ? done / total : 1.0, bar);
     else if (room > 0)
         au_buf_puts(out, "  ");
-    if (plain || (int)figures.len <= columns)
-        au_buf_puts(out, figures.data);
+    if (plain || (int)figures->len <= columns)
+        au_buf_puts(out, figures->data);
+}
+
+void app_progress_line(struct au_buf *out, const char *label, double done, double total,
+                       double elapsed, int columns)
+{
+    struct au_buf figures;
+    au_buf_init(&figures, 256);
+    put_figures(&figures, done, total, elapsed);
+    put_line(out, label, done, total, &figures, columns);
+    au_buf_deinit(&figures);
+}
+
+void app_progress_bytes_line(struct au_buf *out, const char *label, double done, double total,
+                             double elapsed, int columns)
+{
+    struct au_buf figures;
+    au_buf_init(&figures, 256);
+    put_byte_figures(&figures, done, total, elapsed);
+    put_line(out, label, done, total, &figures, columns);
     au_buf_deinit(&figures);
 }
 
@@ -137,8 +171,12 @@ void app_progress_update(struct app_progress *progress, double done, double tota
     au_buf_init(&text, 4096);
     if (bar)
         au_buf_puts(&text, "\r\x1b[K");
-    app_progress_line(&text, progress->label, done, total,
-                      (double)(now - progress->start_ns) * 1e-9, bar ? stderr_columns() : 0);
+    double elapsed = (double)(now - progress->start_ns) * 1e-9;
+    if (progress->bytes)
+        app_progress_bytes_line(&text, progress->label, done, total, elapsed,
+                                bar ? stderr_columns() : 0);
+    else
+        app_progress_line(&text, progress->label, done, total, elapsed, bar ? stderr_columns() : 0);
     if (!bar)
         au_buf_putc(&text, '\n');
     put_stderr(&text);

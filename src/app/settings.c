@@ -13,6 +13,9 @@
 static const struct app_setting known[] = {
     {"MODEL_PATH", NULL, "default model: a name or a path"},
     {"AURICLE_MODELS", NULL, "folders with models, separated by colons"},
+    {"AURICLE_AUTO_PULL", NULL, "off: --model never loads a model from the network"},
+    {"AURICLE_MODEL_URL", NULL, "mirror to pull models from"},
+    {"HF_ENDPOINT", NULL, "the same, where AURICLE_MODEL_URL is not set"},
     {"AURICLE_CACHE", NULL, "folder for packed weights; off: none"},
     {"OMP_NUM_THREADS", NULL, "worker threads"},
     {"MKL_NUM_THREADS", NULL, "worker threads where OMP_NUM_THREADS is not set"},

@@ -372,6 +372,7 @@ static int run_transcribe(const struct app_command *self, int argc, char **argv)
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     app_transcribe_options_finish(&args);
+    args.settings = &settings;
     app_interrupt_watch(args.general.quiet ? NULL : stopping);
     code = run_checked(&args, &parsed);
     app_settings_deinit(&settings);

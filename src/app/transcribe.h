@@ -13,6 +13,8 @@
 struct app_transcribe_args {
     struct app_general general; /* first: see app.h */
 
+    const struct app_settings *settings; /* borrowed */
+    bool no_pull;
     const char *model, *model_dir, *cache;
     const char *output_dir;
     const struct recog_render

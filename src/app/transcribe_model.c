@@ -2,30 +2,96 @@
  * call. */
 #include <string.h>
 
+#include "app/interrupt.h"
 #include "app/models.h"
+#include "app/pull.h"
 #include "app/transcribe.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "service/sums.h"
 
 struct paths {
     char *model, *vad; /* vad NULL: none */
     char *cache;       /* NULL: none */
 };
 
-static enum auricle_error find_model(const struct app_transcribe_args *args,
+/* Whether the model at path is damaged or incomplete, by the digests on record; then the fault says
+ * which file it is, and what its digest should be.                                               */
+static bool is_damaged(const char *path, struct au_fault *fault)
+{
+    struct service_sums sums = {0};
+    struct au_fault ignored = {0};
+    enum auricle_error error = service_sums_find(path, &sums, &ignored);
+    if (!error)
+        error = service_sums_check(&sums, NULL, NULL, &ignored);
+    service_sums_deinit(&sums);
+    if (error != AURICLE_E_FORMAT && error != AURICLE_E_NOT_FOUND)
+        return false;
+    const char *name = au_path_name(path);
+    bool known = service_model_find(name) != NULL;
+    au_fail(fault, error, "%s; %s%s", ignored.text,
+            known ? "load it anew: auricle models pull --force " : "install that model anew",
+            known ? name : "");
+    return true;
+}
+
+/* A name that the registry knows and no folder has: load it, or say how. */
+static enum auricle_error pull_model(const struct app_transcribe_args *args,
                                      const struct app_model_folders *folders, char **path,
                                      struct au_fault *fault)
 {
-    if (args->model)
-        return app_model_find(folders, args->model, path, fault);
+    const struct service_model *model = service_model_find(args->model);
+    struct app_pull pull;
+    struct au_fault inner = {0};
+    if (args->no_pull)
+        return au_fail(fault, AURICLE_E_NOT_FOUND,
+                       "the model %s is not installed: auricle models pull %s loads it (%.0f MB); "
+                       "without a network, auricle models info %s says what to do",
+                       args->model, model->name, (double)model->bytes / 1e6, model->name);
+    app_pull_init(&pull, args->settings, args->general.quiet);
+    pull.folder = folders->at[0];
+    app_note(args->general.quiet, "auricle: loading the model %s (%.0f MB) into %s", model->name,
+             (double)model->bytes / 1e6, pull.folder);
+    if (app_pull_run(&pull, model->name, path, &inner) == APP_EXIT_OK)
+        return AURICLE_OK;
+    return au_fail(fault, inner.code,
+                   "the model %s is not installed and could not be loaded: %s (auricle models info "
+                   "%s says how to install it by hand)",
+                   args->model, inner.text, model->name);
+}
+
+static enum auricle_error find_default(const struct app_transcribe_args *args,
+                                       const struct app_model_folders *folders, char **path,
+                                       struct au_fault *fault)
+{
     bool bundled = false;
     enum auricle_error error = app_model_find_default(folders, path, &bundled, fault);
     if (!error && bundled)
         app_note(args->general.quiet,
-                 "auricle: using the small bundled model (%s): for better words put a larger "
-                 "Whisper model into %s and name it with --model",
-                 *path, folders->at[0]);
+                 "auricle: using the small bundled model (%s): for better words run auricle models "
+                 "pull base, or name another with --model",
+                 *path);
+    for (size_t i = 0; i < folders->n && error == AURICLE_E_NOT_FOUND; i++) {
+        char *bundle = au_path_join(folders->at[i], "nano");
+        bool said = bundle && is_damaged(bundle, fault);
+        au_free(bundle);
+        if (said)
+            break;
+    }
+    return error;
+}
+
+static enum auricle_error find_model(const struct app_transcribe_args *args,
+                                     const struct app_model_folders *folders, char **path,
+                                     struct au_fault *fault)
+{
+    if (!args->model)
+        return find_default(args, folders, path, fault);
+    enum auricle_error error = app_model_find(folders, args->model, path, fault);
+    if (error == AURICLE_E_NOT_FOUND && service_model_find(args->model))
+        error = pull_model(args, folders, path, fault);
     return error;
 }
 
@@ -82,6 +148,9 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     enum auricle_error error = auricle_engine_create(&options, out, &message);
     if (!error)
         return AURICLE_OK;
+    if (error != AURICLE_E_NOMEM &&
+        (is_damaged(paths->model, fault) || (paths->vad && is_damaged(paths->vad, fault))))
+        return error;
     bool named = strstr(message.text, paths->model) ||
                  (paths->vad && strstr(message.text, paths->vad));
     return au_fail(fault, error, "%s%s%s", named ? "" : paths->model, named ? "" : ": ",
@@ -135,6 +204,8 @@ int app_transcribe_load(const struct app_transcribe_args *args, struct auricle_e
     au_free(paths.model);
     au_free(paths.vad);
     au_free(paths.cache);
+    if (error == AURICLE_E_CANCELLED && app_interrupted())
+        return app_interrupted();
     if (error)
         return APP_EXIT_MODEL;
     return check_abilities(args, *out, fault) == AURICLE_OK ? APP_EXIT_OK : APP_EXIT_USAGE;

@@ -180,6 +180,16 @@ static enum auricle_error parse_raw(void *target, const char *value, struct au_f
     return AURICLE_OK;
 }
 
+/* The setting says whether to pull, the option that it must not. */
+static enum auricle_error parse_auto_pull(void *target, const char *value, struct au_fault *fault)
+{
+    bool pull;
+    if (!au_parse_bool(value, &pull))
+        return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give on or off", value);
+    ((struct app_transcribe_args *)target)->no_pull = !pull;
+    return AURICLE_OK;
+}
+
 /* AUDIO_OPTIMIZATION on is the fast resampler. */
 static enum auricle_error parse_optimization(void *target, const char *value,
                                              struct au_fault *fault)
@@ -241,6 +251,13 @@ static const struct app_option model_options[] = {
      .offset = ARGS(model_dir),
      .setting = "AURICLE_MODELS",
      .help = "look for names here first"},
+    {.name = "no-pull",
+     .kind = APP_FLAG,
+     .offset = ARGS(no_pull),
+     .setting = "AURICLE_AUTO_PULL",
+     .parse_setting = parse_auto_pull,
+     .help = "never load a model from the network; else --model base does so where base is not "
+             "installed; AURICLE_AUTO_PULL=off asks for the same"},
     {.name = "cache",
      .kind = APP_TEXT,
      .value = "DIR|off",

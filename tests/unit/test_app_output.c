@@ -193,7 +193,7 @@ static void the_default_is_the_best_small_one(void **state)
     (void)state;
     char *folder = model_folder(), *path = NULL;
     bool bundled = true;
-    struct app_model_folders folders = {{folder}, 1};
+    struct app_model_folders folders = {.at = {folder}, .n = 1};
     assert_int_equal(app_model_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
     assert_string_equal(au_path_name(path), "tiny.pt");
     assert_false(bundled);
@@ -210,7 +210,7 @@ static void models_are_listed_with_their_sizes(void **state)
 {
     (void)state;
     char *folder = model_folder();
-    struct app_model_folders folders = {{folder}, 1};
+    struct app_model_folders folders = {.at = {folder}, .n = 1};
     struct app_model_list list;
     assert_int_equal(app_model_list_init(&folders, &list), AURICLE_OK);
     assert_int_equal(list.n, 3);
