@@ -55,19 +55,20 @@ static void put_figures(struct au_buf *out, double done, double total, double el
     }
 }
 
-static void put_byte_figures(struct au_buf *out, double done, double total, double elapsed)
+static void put_byte_figures(struct au_buf *out, double before, double done, double total,
+                             double elapsed)
 {
     if (total > 0)
         au_buf_printf(out, "%3.0f %%  %.1f of %.1f MB",
                       100.0 * (done < total ? done : total) / total, done / 1e6, total / 1e6);
     else
         au_buf_printf(out, "%.1f MB", done / 1e6);
-    if (elapsed <= 0 || done <= 0)
+    if (elapsed <= 0 || done <= before)
         return;
-    au_buf_printf(out, "  %.1f MB/s", done / 1e6 / elapsed);
+    au_buf_printf(out, "  %.1f MB/s", (done - before) / 1e6 / elapsed);
     if (total > 0) {
         au_buf_puts(out, "  ");
-        app_progress_time(out, total > done ? (total - done) * elapsed / done + 0.5 : 0);
+        app_progress_time(out, total > done ? (total - done) * elapsed / (done - before) + 0.5 : 0);
         au_buf_puts(out, " left");
     }
 }
@@ -124,12 +125,12 @@ void app_progress_line(struct au_buf *out, const char *label, double done, doubl
     au_buf_deinit(&figures);
 }
 
-void app_progress_bytes_line(struct au_buf *out, const char *label, double done, double total,
-                             double elapsed, int columns)
+void app_progress_bytes_line(struct au_buf *out, const char *label, double before, double done,
+                             double total, double elapsed, int columns)
 {
     struct au_buf figures;
     au_buf_init(&figures, 256);
-    put_byte_figures(&figures, done, total, elapsed);
+    put_byte_figures(&figures, before, done, total, elapsed);
     put_line(out, label, done, total, &figures, columns);
     au_buf_deinit(&figures);
 }
@@ -154,7 +155,7 @@ void app_progress_start(struct app_progress *progress, enum app_progress_mode mo
                         const char *label)
 {
     int64_t now = au_now_ns();
-    *progress = (struct app_progress){.mode = mode, .label = label, .start_ns = now};
+    *progress = (struct app_progress){.mode = mode, .label = label, .start_ns = now, .before = -1};
     progress->last_ns = mode == APP_PROGRESS_LINES ? now : now - BAR_INTERVAL_NS;
 }
 
@@ -162,6 +163,8 @@ void app_progress_update(struct app_progress *progress, double done, double tota
 {
     if (progress->mode == APP_PROGRESS_OFF)
         return;
+    if (progress->before < 0)
+        progress->before = done;
     bool bar = progress->mode == APP_PROGRESS_BAR;
     int64_t now = au_now_ns();
     if (now - progress->last_ns < (bar ? BAR_INTERVAL_NS : LINE_INTERVAL_NS))
@@ -173,7 +176,7 @@ void app_progress_update(struct app_progress *progress, double done, double tota
         au_buf_puts(&text, "\r\x1b[K");
     double elapsed = (double)(now - progress->start_ns) * 1e-9;
     if (progress->bytes)
-        app_progress_bytes_line(&text, progress->label, done, total, elapsed,
+        app_progress_bytes_line(&text, progress->label, progress->before, done, total, elapsed,
                                 bar ? stderr_columns() : 0);
     else
         app_progress_line(&text, progress->label, done, total, elapsed, bar ? stderr_columns() : 0);

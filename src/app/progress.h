@@ -18,7 +18,8 @@ struct app_progress {
     bool bytes;        /* figures are bytes, not seconds of audio; set after app_progress_start */
     const char *label; /* borrowed */
     int64_t start_ns, last_ns;
-    bool drawn; /* a bar stands on the terminal's present line */
+    double before; /* bytes that were there at the first update */
+    bool drawn;    /* a bar stands on the terminal's present line */
 };
 
 /* BAR when standard error is a terminal that can move its cursor, otherwise LINES. */
@@ -33,9 +34,10 @@ void app_progress_clear(struct app_progress *progress);
  * "talk.mp3 [=====>    ]  42 %  4:12 of 10:00  8.1x  0:43 left". Pure: for tests too.            */
 void app_progress_line(struct au_buf *out, const char *label, double done, double total,
                        double elapsed, int columns);
-/* The same for bytes: "model.safetensors [==>   ]  42 %  65.1 of 155.0 MB  8.1 MB/s  0:11 left". */
-void app_progress_bytes_line(struct au_buf *out, const char *label, double done, double total,
-                             double elapsed, int columns);
+/* The same for bytes: "model.safetensors [==>   ]  42 %  65.1 of 155.0 MB  8.1 MB/s  0:11 left".
+ * before: bytes that had come when the time began. */
+void app_progress_bytes_line(struct au_buf *out, const char *label, double before, double done,
+                             double total, double elapsed, int columns);
 /* "4:12", "1:02:03". */
 void app_progress_time(struct au_buf *out, double seconds);
 

@@ -98,6 +98,28 @@ static void progress_says_how_far_how_fast_how_long(void **state)
     expect_line("a.wav", 0, 100, 0, 80, "a.wav [>                   ]   0 %  0:00 of 1:40");
 }
 
+static void progress_of_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        double before, done, total;
+        const char *expected;
+    } cases[] = {
+        {0, 65e6, 130e6, "model   50 %  65.0 of 130.0 MB  6.5 MB/s  0:10 left"},
+        {60e6, 65e6, 70e6, "model   93 %  65.0 of 70.0 MB  0.5 MB/s  0:10 left"}, /* resumed */
+        {65e6, 65e6, 130e6, "model   50 %  65.0 of 130.0 MB"},
+        {0, 65e6, -1, "model  65.0 MB  6.5 MB/s"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct au_buf line;
+        au_buf_init(&line, 0);
+        app_progress_bytes_line(&line, "model", cases[i].before, cases[i].done, cases[i].total, 10,
+                                0);
+        assert_string_equal(line.data, cases[i].expected);
+        au_buf_deinit(&line);
+    }
+}
+
 static size_t characters(const char *text)
 {
     size_t n = 0, bytes = strlen(text);
@@ -231,6 +253,7 @@ int main(void)
         cmocka_unit_test(names_without_memory),
         cmocka_unit_test(output_folder_is_made_or_refused),
         cmocka_unit_test(progress_says_how_far_how_fast_how_long),
+        cmocka_unit_test(progress_of_bytes),
         cmocka_unit_test(progress_fits_every_terminal),
         cmocka_unit_test(models_are_found_by_name_and_by_path),
         cmocka_unit_test(unknown_models_are_explained),
