@@ -6,16 +6,17 @@
  *   v  [chunk of 32 keys][panel of 16 columns][16][16][2] right operand of p v: key pairs
  * Rows beyond T are zero. q carries scale * log2(e), so weights are powers of two of the products.
  *
- * kern_heads_run takes 64 query rows at a time over blocks of 128 keys: scores in f32, weights from
- * there in bf16 tiles, then the values are added to 64 x DP sums. The sums are relative to a
+ * kern_heads_run takes 32 query rows at a time over blocks of 128 keys: scores in f32, weights from
+ * there in bf16 tiles, then the values are added to 32 x DP sums. The sums are relative to a
  * maximum that follows the scores lazily: as long as no score exceeds it by 8 (a factor of 256)
  * nothing is rescaled, which after the first block is nearly always. The decision belongs to the
  * row alone and blocks begin at key 0, so splits of the queries change no bits.
  *
- * Tried and left: issuing the next block's products between the exponentials. While tile
- * products are in flight, 512-bit arithmetic runs at one operation a cycle instead of two
- * (measured: 192 fused multiply-adds beside 4 products take 59 ns, alone 27), so the phases are
- * kept apart.                                                                                    */
+ * Tried and left: issuing the next block's products between the exponentials. While tile products
+ * are in flight, 512-bit arithmetic runs at one operation a cycle instead of two (measured: 192
+ * fused multiply-adds beside 4 products take 59 ns, alone 27), so the phases are kept apart. Also
+ * left: 64 rows at a time (keys read half as often, but scores no longer in the first-level cache)
+ * and blocks of 64, 96, 256 and 512 keys: all slower.                                            */
 #include <math.h>
 
 #include "kern/levels.h"
@@ -133,7 +134,7 @@ void kern_heads_pack_amx(void *packed, const float *q, const float *k, const flo
 }
 
 /* 32 queries on their way through the keys. */
-struct half {
+struct strip {
     float scores[ROWS * KEYS];     /* [pair of panels][2 x 2 tiles][16][16] */
     uint16_t weights[ROWS * KEYS]; /* [block of 16 rows][chunk of 32 keys][16][32] */
     float sums[ROWS * MAX_D];      /* [group of 32 columns][2 x 2 tiles][16][16] */
@@ -141,38 +142,67 @@ struct half {
     float largest[ROWS];           /* what a row's weights are relative to */
 };
 
-/* Two of them share every block of keys and values while it is in the first-level cache. */
-#define HALVES 2
-
 size_t kern_heads_scratch_bytes_amx(size_t t, size_t d)
 {
     (void)t;
     (void)d;
-    return HALVES * sizeof(struct half);
+    return sizeof(struct strip);
 }
 
-/* Scores of 32 queries with 32 keys: one pair of panels. */
-static inline void score_pair(float *out, const char *q, const char *k, size_t chunks)
+/* Scores of 32 queries with `n_panels` panels of 16 keys, for heads of up to 64 columns: the
+ * queries stay in tiles 2 to 5. */
+static inline void score_narrow(float *out, const char *q, const char *k, size_t chunks,
+                                size_t n_panels)
+{
+    const bool two = chunks > 1;
+    _tile_loadd(2, q, 64);
+    _tile_loadd(3, q + chunks * KERN_TILE_BYTES, 64);
+    if (two) {
+        _tile_loadd(4, q + KERN_TILE_BYTES, 64);
+        _tile_loadd(5, q + 3 * KERN_TILE_BYTES, 64);
+    }
+    for (size_t panel = 0; panel < n_panels; panel++, k += chunks * KERN_TILE_BYTES) {
+        float *to = out + panel / 2 * 1024 + panel % 2 * 256;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_loadd(6, k, 64);
+        _tile_dpbf16ps(0, 2, 6);
+        _tile_dpbf16ps(1, 3, 6);
+        if (two) {
+            _tile_loadd(7, k + KERN_TILE_BYTES, 64);
+            _tile_dpbf16ps(0, 4, 7);
+            _tile_dpbf16ps(1, 5, 7);
+        }
+        _tile_stored(0, to, 64);
+        _tile_stored(1, to + 512, 64);
+    }
+}
+
+/* The same for any width, 32 keys at a time. */
+static inline void score_wide(float *out, const char *q, const char *k, size_t chunks,
+                              size_t n_panels)
 {
     const size_t block = chunks * KERN_TILE_BYTES;
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (size_t chunk = 0; chunk < chunks; chunk++, q += KERN_TILE_BYTES, k += KERN_TILE_BYTES) {
-        _tile_loadd(4, q, 64);
-        _tile_loadd(6, k, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(5, q + block, 64);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_loadd(7, k + block, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(3, 5, 7);
+    for (size_t panel = 0; panel < n_panels; panel += 2, out += 1024, k += 2 * block) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (size_t at = 0; at < block; at += KERN_TILE_BYTES) {
+            _tile_loadd(4, q + at, 64);
+            _tile_loadd(6, k + at, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_loadd(5, q + block + at, 64);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_loadd(7, k + block + at, 64);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+        _tile_stored(0, out, 64);
+        _tile_stored(1, out + 256, 64);
+        _tile_stored(2, out + 512, 64);
+        _tile_stored(3, out + 768, 64);
     }
-    _tile_stored(0, out, 64);
-    _tile_stored(1, out + 256, 64);
-    _tile_stored(2, out + 512, 64);
-    _tile_stored(3, out + 768, 64);
 }
 
 /* sums += weights v over `n_chunks` chunks of 32 keys, one group of 32 columns. */
@@ -216,7 +246,7 @@ static inline __m512 exp2_512(__m512 x)
 }
 
 /* A score is far above what the row counted from: count from it, and correct what was summed. */
-static __attribute__((noinline)) void raise_maximum(struct half *h, size_t r, size_t dp,
+static __attribute__((noinline)) void raise_maximum(struct strip *h, size_t r, size_t dp,
                                                     float largest)
 {
     const __m512 correction = exp2_512(_mm512_set1_ps(h->largest[r] - largest));
@@ -232,25 +262,24 @@ static __attribute__((noinline)) void raise_maximum(struct half *h, size_t r, si
 }
 
 /* Weights of row r from its KEYS scores. */
-static inline void soften(struct half *h, size_t r, size_t dp)
+static inline void soften(struct strip *h, size_t r, size_t dp)
 {
-    __m512 x[KEYS / W];
-    for (size_t i = 0; i < KEYS / W; i++)
-        x[i] = _mm512_load_ps(score_at(h->scores, r, i * W));
-    const __m512 m = _mm512_max_ps(
-        _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])),
-        _mm512_max_ps(_mm512_max_ps(x[4], x[5]), _mm512_max_ps(x[6], x[7])));
+    __m512 m = _mm512_load_ps(score_at(h->scores, r, 0));
+    for (size_t at = W; at < KEYS; at += W)
+        m = _mm512_max_ps(m, _mm512_load_ps(score_at(h->scores, r, at)));
     const __m512 allowed = _mm512_set1_ps(h->largest[r] + HEADROOM);
     if (_mm512_cmp_ps_mask(m, allowed, _CMP_GT_OQ))
         raise_maximum(h, r, dp, _mm512_reduce_max_ps(m));
     const __m512 largest = _mm512_set1_ps(h->largest[r]);
     uint16_t *to = h->weights + r / 16 * KEY_CHUNKS * 512 + r % 16 * 32;
     __m512 total = _mm512_load_ps(h->total[r]);
-    for (size_t i = 0; i < KEYS / W; i += 2) {
-        const __m512 low = exp2_512(_mm512_sub_ps(x[i], largest));
-        const __m512 high = exp2_512(_mm512_sub_ps(x[i + 1], largest));
+    for (size_t at = 0; at < KEYS; at += 2 * W) {
+        const __m512 x = _mm512_load_ps(score_at(h->scores, r, at));
+        const __m512 y = _mm512_load_ps(score_at(h->scores, r, at + W));
+        const __m512 low = exp2_512(_mm512_sub_ps(x, largest));
+        const __m512 high = exp2_512(_mm512_sub_ps(y, largest));
         total = _mm512_add_ps(total, _mm512_add_ps(low, high));
-        _mm512_store_si512(to + i / 2 * 512, two_to_bf16(low, high));
+        _mm512_store_si512(to + at / 32 * 512, two_to_bf16(low, high));
     }
     _mm512_store_ps(h->total[r], total);
 }
@@ -268,7 +297,7 @@ static void forget_keys(float *scores, size_t n)
     }
 }
 
-static void write_rows(const struct half *h, float *out, size_t out_stride, size_t first,
+static void write_rows(const struct strip *h, float *out, size_t out_stride, size_t first,
                        size_t rows, size_t d)
 {
     for (size_t r = first; r < rows; r++) {
@@ -283,7 +312,7 @@ static void write_rows(const struct half *h, float *out, size_t out_stride, size
     }
 }
 
-static void half_begin(struct half *h, size_t dp)
+static void strip_begin(struct strip *h, size_t dp)
 {
     for (size_t r = 0; r < ROWS; r++)
         h->largest[r] = -INFINITY;
@@ -291,33 +320,27 @@ static void half_begin(struct half *h, size_t dp)
     memset(h->sums, 0, dp * ROWS * sizeof(float));
 }
 
-/* n halves of 32 queries from row t on, over all keys. */
+/* The 32 queries from row t on, over all keys. */
 static void attend(const char *packed, const struct layout *l, size_t n_keys, size_t t,
-                   struct half *halves, size_t n)
+                   struct strip *h)
 {
     const size_t chunks = l->dp / 32, panel = chunks * KERN_TILE_BYTES, n_pairs = l->t / 32;
-    const char *k = packed + l->part, *v = k + l->part;
-    for (size_t i = 0; i < n; i++)
-        half_begin(&halves[i], l->dp);
+    const char *q = packed + t * l->dp * 2, *k = packed + l->part, *v = k + l->part;
+    strip_begin(h, l->dp);
     for (size_t key = 0; key < n_keys; key += KEYS) {
         const size_t first = key / 32;
         const size_t pairs = n_pairs - first < KEY_CHUNKS ? n_pairs - first : KEY_CHUNKS;
-        for (size_t i = 0; i < n; i++) {
-            const char *q = packed + (t + i * ROWS) * l->dp * 2;
-            for (size_t pair = 0; pair < pairs; pair++)
-                score_pair(halves[i].scores + pair * 1024, q, k + (first + pair) * 2 * panel,
-                           chunks);
-        }
-        for (size_t i = 0; i < n; i++) {
-            if (n_keys - key < KEYS)
-                forget_keys(halves[i].scores, n_keys - key);
-            for (size_t r = 0; r < ROWS; r++)
-                soften(&halves[i], r, l->dp);
-        }
-        for (size_t i = 0; i < n; i++)
-            for (size_t group = 0; group < chunks; group++)
-                value_group(halves[i].sums + group * 1024, halves[i].weights,
-                            v + first * 2 * panel + group * 2 * KERN_TILE_BYTES, 2 * panel, pairs);
+        if (chunks <= 2)
+            score_narrow(h->scores, q, k + first * 2 * panel, chunks, 2 * pairs);
+        else
+            score_wide(h->scores, q, k + first * 2 * panel, chunks, 2 * pairs);
+        if (n_keys - key < KEYS)
+            forget_keys(h->scores, n_keys - key);
+        for (size_t r = 0; r < ROWS; r++)
+            soften(h, r, l->dp);
+        for (size_t group = 0; group < chunks; group++)
+            value_group(h->sums + group * 1024, h->weights,
+                        v + first * 2 * panel + group * 2 * KERN_TILE_BYTES, 2 * panel, pairs);
     }
 }
 
@@ -325,19 +348,14 @@ void kern_heads_run_amx(const void *packed, size_t t, size_t d, float *out, size
                         size_t t0, size_t t1, void *scratch)
 {
     const struct layout l = layout_of(t, d);
-    struct half *halves = scratch;
     /* Weights far below the largest flush to zero: as subnormals each would cost 150 cycles. */
     const unsigned control = _mm_getcsr();
     _mm_setcsr(control | _MM_FLUSH_ZERO_ON);
     tiles_configure(16, 16);
-    for (size_t base = t0 / ROWS * ROWS; base < t1; base += HALVES * ROWS) {
-        const size_t n = t1 - base > ROWS ? HALVES : 1;
-        attend(packed, &l, t, base, halves, n);
-        for (size_t i = 0; i < n; i++) {
-            const size_t at = base + i * ROWS;
-            write_rows(&halves[i], out + at * out_stride, out_stride, t0 > at ? t0 - at : 0,
-                       t1 - at < ROWS ? t1 - at : ROWS, d);
-        }
+    for (size_t base = t0 / ROWS * ROWS; base < t1; base += ROWS) {
+        attend(packed, &l, t, base, scratch);
+        write_rows(scratch, out + base * out_stride, out_stride, t0 > base ? t0 - base : 0,
+                   t1 - base < ROWS ? t1 - base : ROWS, d);
     }
     _tile_release();
     _mm_setcsr(control);
