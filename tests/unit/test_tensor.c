@@ -1,5 +1,8 @@
 /* Threaded products and workspaces. */
+#include <math.h>
+
 #include "support/support.h"
+#include "tensor/cross.h"
 #include "tensor/linear.h"
 #include "tensor/workspace.h"
 
@@ -90,6 +93,68 @@ static void matrices_beyond_memory_are_refused(void **state)
     assert_null(made.packed);
 }
 
+enum { KEYS = 200, WIDTH = 40, QUERIES = 5 };
+
+/* softmax(q k^T * scale) v in double for one query. */
+static void attend_double(const float *q, const float *k, const float *v, double scale, double *out)
+{
+    double score[KEYS], largest = -1e300, sum = 0.0;
+    for (size_t t = 0; t < KEYS; t++) {
+        score[t] = 0.0;
+        for (size_t c = 0; c < WIDTH; c++)
+            score[t] += (double)q[c] * (double)k[t * WIDTH + c] * scale;
+        largest = score[t] > largest ? score[t] : largest;
+    }
+    for (size_t c = 0; c < WIDTH; c++)
+        out[c] = 0.0;
+    for (size_t t = 0; t < KEYS; t++)
+        sum += score[t] = exp(score[t] - largest);
+    for (size_t t = 0; t < KEYS; t++)
+        for (size_t c = 0; c < WIDTH; c++)
+            out[c] += score[t] / sum * (double)v[t * WIDTH + c];
+}
+
+/* All levels and types against double; one query alone gives the bits it has among others. */
+static void cross_attention_matches_and_ignores_its_neighbours(void **state)
+{
+    (void)state;
+    static float q[QUERIES * WIDTH], k[KEYS * WIDTH], v[KEYS * WIDTH], turned[KEYS * WIDTH];
+    static const double bound[KERN_N_TYPES] = {1e-5, 3e-2, 3e-2};
+    fill(q, QUERIES * WIDTH, 1);
+    fill(k, KEYS * WIDTH, 2);
+    fill(v, KEYS * WIDTH, 3);
+    for (size_t table = 0; kern_table(table); table++) {
+        for (int type = 0; type < KERN_N_TYPES; type++) {
+            const struct tensor_cross cross = {kern_table(table), (enum kern_type)type, KEYS,
+                                               WIDTH};
+            float out[QUERIES][WIDTH], alone[WIDTH], scores[KEYS];
+            const float *queries[QUERIES];
+            float *outs[QUERIES], *one = alone, *want_scores = scores;
+            void *head = au_alloc_aligned(tensor_cross_bytes(&cross));
+            void *scratch = au_alloc_aligned(tensor_cross_scratch_bytes(&cross));
+            assert_true(head && scratch);
+            tensor_cross_pack_keys(&cross, head, k, WIDTH, 0, 96);
+            tensor_cross_pack_keys(&cross, head, k + 96 * WIDTH, WIDTH, 96, KEYS);
+            tensor_cross_pack_values(&cross, head, v, WIDTH, turned);
+            for (size_t i = 0; i < QUERIES; i++) {
+                queries[i] = q + i * WIDTH;
+                outs[i] = out[i];
+            }
+            tensor_cross_run(&cross, head, queries, outs, NULL, QUERIES, 0.5F, scratch);
+            for (size_t i = 0; i < QUERIES; i++) {
+                double wanted[WIDTH];
+                attend_double(queries[i], k, v, 0.5, wanted);
+                for (size_t c = 0; c < WIDTH; c++)
+                    assert_true(fabs((double)out[i][c] - wanted[c]) <= bound[type]);
+                tensor_cross_run(&cross, head, &queries[i], &one, &want_scores, 1, 0.5F, scratch);
+                assert_memory_equal(alone, out[i], sizeof(alone));
+            }
+            au_free(head);
+            au_free(scratch);
+        }
+    }
+}
+
 static size_t take_some(struct tensor_workspace *ws)
 {
     const size_t mark = tensor_mark(ws);
@@ -136,6 +201,7 @@ int main(void)
         cmocka_unit_test(product_does_not_depend_on_threads_or_batch),
         cmocka_unit_test(creation_survives_every_failed_allocation),
         cmocka_unit_test(matrices_beyond_memory_are_refused),
+        cmocka_unit_test(cross_attention_matches_and_ignores_its_neighbours),
         cmocka_unit_test(planning_and_running_agree),
         cmocka_unit_test(plans_beyond_memory_do_not_wrap),
     };
