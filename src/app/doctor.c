@@ -117,11 +117,10 @@ static void report_models(struct report *report, const char *model_dir)
     report->ready = app_model_find_default(&folders, &path, &bundled, NULL) == AURICLE_OK;
     put(report, "  default", "%s", path ? path : "none");
     if (!report->ready)
-        advise(report, "no default model: put a Whisper model into one of the folders searched, "
-                       "under a name such as base");
+        advise(report, "no default model: auricle models pull base loads one");
     else if (bundled)
-        advise(report, "only the small bundled model serves as default: a larger Whisper model in "
-                       "one of the folders searched (as tiny, base, small) writes better words");
+        advise(report, "only the small bundled model serves as default: auricle models pull base "
+                       "loads one that writes better words");
     au_free(path);
     app_model_list_deinit(&list);
     app_model_folders_deinit(&folders);

@@ -19,7 +19,7 @@ SILERO = "/snakers4/silero-vad/resolve/d5b52843f79c97810940534f3433e162470af83d/
          "src/silero_vad/data/silero_vad_16k.safetensors"
 STORED = "/store" + SILERO
 TINY = "/openai/whisper-tiny/resolve/main/"
-QUICK = ("--retry-delay", "0.01", "--timeout", "1")
+QUICK = ("--retry-delay", "0.01")
 
 
 def load(name):
@@ -198,7 +198,7 @@ class Troubles(Case):
 
     def test_stall(self):
         self.hub.faults[STORED] = [("stall", 400_000)]
-        self.expect_silero(self.pull())
+        self.expect_silero(self.pull("silero-vad", "--timeout", "1"))
 
     def test_more_is_promised_than_comes(self):
         self.hub.faults[STORED] = [("lie", 1000)]
