@@ -221,7 +221,8 @@ static void find_speech(struct run *run, const char *input)
         if (run->args->format == FORMAT_JSON)
             end_json(&work);
         write_out(&work);
-        summarise(&work);
+        if (run->results.exit_code == APP_EXIT_OK)
+            summarise(&work);
     }
     audio_close(work.reader);
     au_buf_deinit(&work.out);

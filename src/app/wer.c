@@ -476,9 +476,10 @@ const struct app_command app_command_wer = {
     .about = "Compares a reference, what was said, with a hypothesis, what was written down: word "
              "and character error rate after both were normalised alike. REF and HYP are two "
              "files, two folders whose .txt and .json files belong together by name, or with --tsv "
-             "two lists. Of .json files the member \"text\" is taken.",
+             "two lists. Of .json files the member \"text\" is taken; - reads standard input.",
     .examples = "  auricle wer reference.txt talk.txt\n"
                 "  auricle transcribe -o out talks/*.flac && auricle wer talks out\n"
+                "  auricle transcribe talk.mp3 | auricle wer talk.txt -\n"
                 "  auricle wer --language de --align rede.txt rede.json\n"
                 "  auricle wer --tsv --format json ref.tsv hyp.tsv\n",
     .groups = wer_groups,

@@ -201,7 +201,7 @@ static enum auricle_error read_side(const char *path, bool list, struct app_wer_
         return read_list(path, side, fault);
     if (au_file_is_dir(path))
         return read_folder(path, side, fault);
-    if (!au_file_exists(path))
+    if (!au_str_equal(path, "-") && !au_file_exists(path))
         return au_fail(fault, AURICLE_E_NOT_FOUND, "%s: no such file or folder", path);
     struct app_wer_entry entry = {.id = stem_of(au_path_name(path)),
                                   .source.path = au_strdup(path)};
@@ -261,6 +261,8 @@ enum auricle_error app_wer_pairs_init(const char *reference, const char *hypothe
     bool folder = au_file_is_dir(reference), other = au_file_is_dir(hypothesis);
     struct app_wer_pairs pairs = {0};
     enum auricle_error error = AURICLE_OK;
+    if (au_str_equal(reference, "-") && au_str_equal(hypothesis, "-"))
+        return au_fail(fault, AURICLE_E_INVALID, "standard input (-) can be read once only");
     if (!lists && folder != other && au_file_exists(reference) && au_file_exists(hypothesis))
         error = au_fail(fault, AURICLE_E_INVALID,
                         "%s is a folder and %s is a file: give two files or two folders",

@@ -1,9 +1,14 @@
 /* Reading and comparing the texts of a pair. See wer_text.h. */
 #include "app/wer_text.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "app/input.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -51,6 +56,45 @@ static enum auricle_error read_json(const char *path, struct text *text, struct 
     return AURICLE_OK;
 }
 
+/* A pipe, or standard input. */
+static enum auricle_error read_stream(const char *path, struct text *text, struct au_fault *fault)
+{
+    bool standard = app_input_is_stdin(path);
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    struct au_buf all;
+    ssize_t n = 0;
+    if (fd < 0)
+        return au_fail_errno(fault, errno, "%s: cannot be opened", path);
+    au_buf_init(&all, TEXT_LIMIT_BYTES);
+    do {
+        char block[4096];
+        n = read(fd, block, sizeof block);
+        if (n > 0)
+            (void)au_buf_append(&all, block, (size_t)n);
+    } while ((n > 0 && !all.error) || (n < 0 && errno == EINTR));
+    enum auricle_error error = AURICLE_OK;
+    if (n < 0)
+        error = au_fail_errno(fault, errno, "%s: cannot be read", path);
+    else if (all.error)
+        error = au_fail(fault, all.error, "%s: longer than the %zu bytes that are accepted", path,
+                        TEXT_LIMIT_BYTES);
+    if (!standard)
+        close(fd);
+    text->n = all.len;
+    text->block = error || !all.len ? NULL : au_buf_take(&all);
+    au_buf_deinit(&all);
+    return error;
+}
+
+/* Into text->block, NULL for an empty pipe. */
+static enum auricle_error read_file(const char *path, struct text *text, struct au_fault *fault)
+{
+    struct stat status;
+    bool pipe = app_input_is_stdin(path) || (stat(path, &status) == 0 && S_ISFIFO(status.st_mode));
+    return pipe ? read_stream(path, text, fault)
+                : au_file_read(path, TEXT_LIMIT_BYTES, &text->block, &text->n, fault);
+}
+
 /* A block that the caller releases also on failure. */
 static enum auricle_error read_text(const struct app_wer_source *source, struct text *text,
                                     struct au_fault *fault)
@@ -59,11 +103,10 @@ static enum auricle_error read_text(const struct app_wer_source *source, struct 
         *text = (struct text){.at = source->text, .n = source->n};
         return AURICLE_OK;
     }
-    enum auricle_error error = au_file_read(source->path, TEXT_LIMIT_BYTES, &text->block, &text->n,
-                                            fault);
+    enum auricle_error error = read_file(source->path, text, fault);
     if (error)
         return error;
-    text->at = text->block;
+    text->at = text->block ? text->block : "";
     if (text->n >= 2 &&
         (memcmp(text->at, "\xFF\xFE", 2) == 0 || memcmp(text->at, "\xFE\xFF", 2) == 0))
         return au_fail(fault, AURICLE_E_FORMAT,

@@ -1,6 +1,8 @@
 """auricle wer: pairs of texts, rates, and everything that can be wrong with them."""
 
 import json
+import os
+import threading
 import unittest
 
 import cli
@@ -98,6 +100,20 @@ class Files(cli.Case):
         marked = self.write("marked.txt", b"\xef\xbb\xbfred")
         plain = self.write("plain.txt", b"red")
         self.assertIn(b"WER   0.00 %", wer("--normalizer", "none", plain, marked).stdout)
+
+    def test_pipes(self):
+        ref = self.write("ref.txt", b"red blue")
+        for data, hits in ((b"red blue", 2), (b"", 0), (b"red " * 20000, 1)):
+            done = wer("-f", "json", ref, "-", data=data)
+            self.expect(done, cli.OK)
+            self.assertEqual(json.loads(done.stdout)["words"]["hits"], hits)
+        self.expect_one_line(wer("-", "-", data=b"x"), cli.USAGE, "once")
+        os.mkfifo(self.path("pipe"))
+        writer = threading.Thread(target=self.write, args=("pipe", b"red"))
+        writer.start()
+        done = wer("-f", "json", ref, self.path("pipe"))
+        writer.join()
+        self.assertEqual(json.loads(done.stdout)["words"]["deletions"], 1)
 
     def test_a_text_cannot_write_to_the_terminal(self):
         bad = self.write("\x1b[31m.txt", b"\x1b[31m red")
