@@ -1,7 +1,8 @@
 /* What `auricle wer` compares: texts of a reference and a hypothesis that belong together.
  *
- * Three ways to name them: two files ("-": standard input); two folders, whose files belong together by their names up to
- * the last dot; two lists of lines "id TAB text". Texts of files are not read here.
+ * Three ways to name them: two files ("-": standard input); two folders, whose files belong
+ * together by their names up to the last dot; two lists of lines "id TAB text". Texts of files are
+ * not read here.
  * Owner: the main thread.                                                                        */
 #ifndef APP_WER_PAIRS_H
 #define APP_WER_PAIRS_H
