@@ -328,6 +328,7 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
     args.base.options.best_of = 1;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
+    args.base.settings = &settings;
     app_transcribe_options_finish(&args.base);
     args.base.settings = &settings;
     app_interrupt_watch(NULL);

@@ -108,6 +108,13 @@ class Mistakes(cli.Case):
         self.expect_one_line(run("lang", "--model", SILERO, JFK), cli.MODEL, SILERO)
         self.expect_one_line(lang("--vad-model", MODEL, JFK), cli.MODEL, MODEL)
 
+    def test_a_model_that_must_be_loaded_first(self):
+        """The name is known, and nothing answers at the address it would come from."""
+        nowhere = {"AURICLE_MODEL_URL": "http://127.0.0.1:9"}
+        self.expect(run("lang", "--model", "tiny", JFK, env=nowhere), cli.MODEL, "tiny",
+                    "could not be loaded")
+        self.expect_one_line(run("lang", "--model", "tiny", "--no-pull", JFK), cli.MODEL, "tiny")
+
     def test_options(self):
         for args, words in ((["--top", "0"], ["\"0\""]), (["--format", "tsv"], ["txt or json"]),
                             (["--raw-rate", "8000"], ["--raw-format"])):
