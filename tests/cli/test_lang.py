@@ -1,6 +1,8 @@
 """auricle lang: probabilities of languages, with a small model of random weights."""
 
+import http.server
 import json
+import threading
 import unittest
 import wave
 
@@ -109,10 +111,21 @@ class Mistakes(cli.Case):
         self.expect_one_line(lang("--vad-model", MODEL, JFK), cli.MODEL, MODEL)
 
     def test_a_model_that_must_be_loaded_first(self):
-        """The name is known, and nothing answers at the address it would come from."""
-        nowhere = {"AURICLE_MODEL_URL": "http://127.0.0.1:9"}
-        self.expect(run("lang", "--model", "tiny", JFK, env=nowhere), cli.MODEL, "tiny",
-                    "could not be loaded")
+        """The name is known, and the address it would come from has nothing."""
+
+        class Nothing(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *args):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Nothing) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            done = run("lang", "--model", "tiny", JFK,
+                       env={"AURICLE_MODEL_URL": f"http://127.0.0.1:{server.server_port}"})
+            server.shutdown()
+        self.expect(done, cli.MODEL, "tiny", "could not be loaded")
         self.expect_one_line(run("lang", "--model", "tiny", "--no-pull", JFK), cli.MODEL, "tiny")
 
     def test_options(self):
