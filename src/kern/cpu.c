@@ -1,8 +1,9 @@
 /* Detection: which kernel levels this processor, and the operating system on it, can run.
  *
- * An instruction set counts only when CPUID names it and XGETBV says that the system saves its
- * registers; family and model numbers are not looked at (virtual machines invent them). AMX also
- * needs a permission that Linux grants per process on request.
+ * On x86 an instruction set counts only when CPUID names it and XGETBV says that the system saves
+ * its registers; family and model numbers are not looked at (virtual machines invent them). AMX
+ * also needs a permission that Linux grants per process on request. On 64-bit ARM user programs may
+ * not read the registers that say it; Linux hands them the answer (getauxval).
  * Thread: any. The result is cached in an atomic; two first callers compute the same value.      */
 #include "kern/cpu.h"
 
@@ -70,15 +71,19 @@ static uint32_t detect_features(void)
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
-#define HWCAP_BIT_ASIMDDP (1UL << 20) /* Linux uapi asm/hwcap.h */
-#define HWCAP2_BIT_I8MM   (1UL << 13)
+#define HWCAP_BIT_ASIMD   (1UL << 1) /* Linux uapi asm/hwcap.h */
+#define HWCAP_BIT_ASIMDDP (1UL << 20)
+#define HWCAP2_I8MM_BF16  (3UL << 13)
 
 static uint32_t detect_features(void)
 {
-    uint32_t found = 0;
-    if (getauxval(AT_HWCAP) & HWCAP_BIT_ASIMDDP)
-        found |= KERN_CPU_NEON;
-    if ((found & KERN_CPU_NEON) && (getauxval(AT_HWCAP2) & HWCAP2_BIT_I8MM))
+    const unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
+    if (!(caps & HWCAP_BIT_ASIMD))
+        return 0;
+    uint32_t found = KERN_CPU_NEON;
+    if (caps & HWCAP_BIT_ASIMDDP)
+        found |= KERN_CPU_DOTPROD;
+    if ((found & KERN_CPU_DOTPROD) && (caps2 & HWCAP2_I8MM_BF16) == HWCAP2_I8MM_BF16)
         found |= KERN_CPU_I8MM;
     return found;
 }

@@ -13,5 +13,7 @@ void kern_power_spectrum_avx2(const struct kern_fft400 *plan, const float *x, si
                               size_t n_frames, const float *window, float *power);
 void kern_power_spectrum_avx512vnni(const struct kern_fft400 *plan, const float *x, size_t hop,
                                     size_t n_frames, const float *window, float *power);
+void kern_power_spectrum_neon(const struct kern_fft400 *plan, const float *x, size_t hop,
+                              size_t n_frames, const float *window, float *power);
 
 #endif

@@ -28,8 +28,8 @@ enum kern_level {
     KERN_AVX2,       /* AVX2, FMA, F16C */
     KERN_AVX512VNNI, /* AVX-512 F, BW, DQ, VL and VNNI */
     KERN_AMX,        /* the above, AMX tile, int8 and bf16, allowed by the kernel */
-    KERN_NEON,
-    KERN_I8MM,
+    KERN_NEON,       /* 64-bit ARM */
+    KERN_I8MM,       /* the above, dot products, matrix products of int8 and bf16 */
     KERN_N_LEVELS
 };
 

@@ -85,6 +85,10 @@ void kern_pack_int8_avx512vnni(void *packed, const float *w, size_t w_stride, si
 void kern_gemm_int8_avx2vnni(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
                              size_t n1);
 
+/* A variant of neon for processors with dot products. */
+void kern_gemm_int8_neondot(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
+                            size_t n1);
+
 KERN_DECLARE_LEVEL(generic)
 KERN_DECLARE_LEVEL(avx2)
 KERN_DECLARE_LEVEL(avx512vnni)

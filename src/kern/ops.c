@@ -115,6 +115,45 @@ static const struct kern_ops amx = {
 };
 #endif
 
+#if defined(__aarch64__)
+static const struct kern_gemm f32_neon = GEMM_F32(neon);
+static const struct kern_gemm bf16_neon = GEMM_BF16(neon, neon);
+static const struct kern_gemm int8_neon = GEMM_INT8(kern_pack_int8, neon, neon);
+static const struct kern_gemm int8_neondot = GEMM_INT8(kern_pack_int8, neon, neondot);
+static const struct kern_gemm bf16_i8mm = GEMM_BF16(neon, i8mm);
+static const struct kern_gemm int8_i8mm = GEMM_INT8(kern_pack_int8, neon, i8mm);
+
+static const struct kern_heads heads_neon = HEADS(f32, neon);
+
+static const struct kern_ops neon = {
+    .level = KERN_NEON,
+    .name = "neon",
+    .peak = kern_peak_neon,
+    .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_neon, [KERN_INT8] = &int8_neon},
+    .heads = {&heads_neon, &heads_neon, &heads_neon},
+    ROW_KERNELS(neon),
+};
+
+/* The same level on a processor that has dot products. */
+static const struct kern_ops neondot = {
+    .level = KERN_NEON,
+    .name = "neon+dotprod",
+    .peak = kern_peak_neon,
+    .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_neon, [KERN_INT8] = &int8_neondot},
+    .heads = {&heads_neon, &heads_neon, &heads_neon},
+    ROW_KERNELS(neon),
+};
+
+static const struct kern_ops i8mm = {
+    .level = KERN_I8MM,
+    .name = "i8mm",
+    .peak = kern_peak_i8mm,
+    .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_i8mm, [KERN_INT8] = &int8_i8mm},
+    .heads = {&heads_neon, &heads_neon, &heads_neon},
+    ROW_KERNELS(neon),
+};
+#endif
+
 /* From the lowest level up; within a level the better table comes later. */
 static const struct {
     const struct kern_ops *ops;
@@ -126,6 +165,10 @@ static const struct {
     {&avx2vnni, KERN_CPU_AVX2 | KERN_CPU_AVXVNNI},
     {&avx512vnni, KERN_CPU_AVX512},
     {&amx, KERN_CPU_AMX},
+#elif defined(__aarch64__)
+    {&neon, KERN_CPU_NEON},
+    {&neondot, KERN_CPU_NEON | KERN_CPU_DOTPROD},
+    {&i8mm, KERN_CPU_I8MM},
 #endif
 };
 

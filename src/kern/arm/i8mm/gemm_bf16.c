@@ -1,0 +1,56 @@
+/* bf16 matrix product with BFMMLA: tiles of up to 8 rows by 8 outputs (mmla.h). An instruction adds
+ * four products of each output and rounds as it pleases (to odd, on most processors); every output
+ * takes the same instructions in the same order whatever stands beside it.                       */
+#include "kern/arm/i8mm/mmla.h"
+#include "kern/levels.h"
+
+/* acc[pair of rows][pair of outputs] holds {r0 o0, r0 o1, r1 o0, r1 o1}. */
+__attribute__((always_inline)) static inline void tile(const struct kern_gemm_job *job, size_t m,
+                                                       size_t m1, size_t n, size_t n1,
+                                                       const size_t pairs)
+{
+    const size_t chunks = kern_chunks(job->k, KERN_CHUNK_BF16);
+    const uint8_t *w = (const uint8_t *)job->w + n / KERN_PANEL * chunks * KERN_TILE_BYTES +
+                       n % KERN_PANEL * 4;
+    const uint8_t *row[MMLA_PAIRS][2];
+    float32x4_t acc[MMLA_PAIRS][4];
+    for (size_t p = 0; p < pairs; p++) {
+        mmla_row_pair(row[p], job->x, m + 2 * p, m1, chunks);
+        for (size_t i = 0; i < 4; i++)
+            acc[p][i] = vdupq_n_f32(0.0f);
+    }
+    for (size_t at = 0; at < chunks * KERN_TILE_BYTES; at += 2 * KERN_CHUNK_BYTES) {
+        const size_t k = at / KERN_TILE_BYTES * KERN_TILE_BYTES + at % KERN_TILE_BYTES / 16;
+        const uint32x4x2_t low = mmla_weights(w + at), high = mmla_weights(w + at + 16);
+        const uint32x4_t four[4] = {low.val[0], low.val[1], high.val[0], high.val[1]};
+        for (size_t p = 0; p < pairs; p++) {
+            const bfloat16x8_t x = vreinterpretq_bf16_u32(mmla_rows(row[p][0] + k, row[p][1] + k));
+            for (size_t i = 0; i < 4; i++)
+                acc[p][i] = vbfmmlaq_f32(acc[p][i], x, vreinterpretq_bf16_u32(four[i]));
+        }
+    }
+    for (size_t p = 0; p < pairs; p++) {
+        for (size_t i = 0; i < 4; i += 2) {
+            const float64x2_t a = vreinterpretq_f64_f32(acc[p][i]);
+            const float64x2_t b = vreinterpretq_f64_f32(acc[p][i + 1]);
+            const size_t from = n + i * 2, first = m + 2 * p;
+            finish128(job, vreinterpretq_f32_f64(vzip1q_f64(a, b)), first, from, n1);
+            if (first + 1 < m1)
+                finish128(job, vreinterpretq_f32_f64(vzip2q_f64(a, b)), first + 1, from, n1);
+        }
+    }
+}
+
+void kern_gemm_bf16_i8mm(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
+                         size_t n1)
+{
+    for (size_t n = n0; n < n1; n += KERN_PANEL / 2) {
+        size_t m = m0;
+        for (; m + 2 * MMLA_PAIRS <= m1; m += 2 * MMLA_PAIRS)
+            tile(job, m, m1, n, n1, 4);
+        for (; m + 4 <= m1; m += 4)
+            tile(job, m, m1, n, n1, 2);
+        for (; m < m1; m += 2)
+            tile(job, m, m1, n, n1, 1);
+    }
+}

@@ -1,0 +1,50 @@
+/* The end of a product, shared by the ARM kernels: bias, activation, residual, store; and, for
+ * int8, the way from exact sums back to f32.                                                     */
+#ifndef KERN_ARM_NEON_FINISH_H
+#define KERN_ARM_NEON_FINISH_H
+
+#include "kern/arm/neon/simd.h"
+#include "kern/kern.h"
+#include "kern/pack.h"
+
+/* Up to 4 outputs of row m from column n; none when n is not below n1. */
+static inline void finish128(const struct kern_gemm_job *job, float32x4_t acc, size_t m, size_t n,
+                             size_t n1)
+{
+    if (n >= n1)
+        return;
+    const size_t at = m * job->out_stride + n - job->n_base, left = n1 - n;
+    if (job->bias)
+        acc = vaddq_f32(acc, load4(job->bias + n, left));
+    if (job->act == KERN_ACT_GELU)
+        acc = gelu128(acc);
+    if (job->residual)
+        acc = vaddq_f32(acc, load4(job->residual + at, left));
+    store4(job->out + at, left, acc);
+}
+
+/* The parts of an int8 product. */
+struct int8_operands {
+    const int8_t *blocks; /* prepared rows */
+    const float *x_scales, *w_scales;
+    size_t chunks;
+};
+
+static inline struct int8_operands int8_operands_of(const struct kern_gemm_job *job)
+{
+    return (struct int8_operands){
+        .blocks = (const int8_t *)job->x + kern_prep_int8_head(job->m),
+        .x_scales = job->x,
+        .w_scales = kern_pack_int8_scales(job->w, job->n, job->k),
+        .chunks = kern_chunks(job->k, KERN_CHUNK_INT8),
+    };
+}
+
+static inline void finish_int8(const struct kern_gemm_job *job, const struct int8_operands *o,
+                               int32x4_t sums, size_t m, size_t n, size_t n1)
+{
+    const float32x4_t scale = vmulq_n_f32(vld1q_f32(o->w_scales + n), o->x_scales[m]);
+    finish128(job, vmulq_f32(vcvtq_f32_s32(sums), scale), m, n, n1);
+}
+
+#endif
