@@ -271,12 +271,11 @@ static bool set_options(struct transfer *t, struct curl_slist **headers)
     return ok;
 }
 
-/* Whether the same request may succeed later. */
+/* Whether the same request may succeed later. A name that does not resolve mostly means that there
+ * is no network: better told at once than after half a minute of attempts.                       */
 static bool passing(CURLcode code)
 {
     switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_PARTIAL_FILE:
