@@ -30,13 +30,15 @@ def main():
     parser.add_argument("--speech", default="../shared/speech")
     parser.add_argument("--part", default="0/1")
     parser.add_argument("--amount", type=float, default=1.0)
+    parser.add_argument("--kinds", default="", help="only these, by comma: flite,espeak,...")
     parser.add_argument("--pause-file", default="")
     args = parser.parse_args()
     folder = os.path.join(args.work, "shards")
     os.makedirs(folder, exist_ok=True)
     part, parts = map(int, args.part.split("/"))
     synth = corpus.Synthesiser(args.speech)
-    for index, (kind, number) in enumerate(plan(args.amount)):
+    kinds = args.kinds.split(",") if args.kinds else None
+    for index, (kind, number) in enumerate(j for j in plan(args.amount) if not kinds or j[0] in kinds):
         if index % parts != part:
             continue
         if kind == "noise":

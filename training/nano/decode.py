@@ -123,6 +123,7 @@ class Reference:
         cache = self.start(states)
         logits = self.forward(cache, torch.tensor(prompt))[:, -1]
         out = [[] for _ in langs]
+        self.margins = [[] for _ in langs]  # best minus second logit of every step
         done = [False] * len(langs)
         for _ in range(longest):
             step = []
@@ -132,6 +133,8 @@ class Reference:
                 done[i] = done[i] or token == t.eot
                 if not done[i]:
                     tokens.append(token)
+                    top = row.topk(2).values
+                    self.margins[i].append(float(top[0] - top[1]))
                 step.append([token])
             if all(done):
                 break

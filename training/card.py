@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Write models/nano/MODEL_CARD.md from its fixed text and the results of evaluate.py.
+
+  card.py --f32 F32.json --int8 INT8.json --curve CURVE.json --vad VAD.txt --out models/nano/MODEL_CARD.md
+"""
+import argparse
+import json
+import os
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAMES = {"synthetic-espeak": "held-out espeak-ng voices, held-out sentences",
+         "synthetic-festival": "held-out festival voice (ked_diphone), held-out sentences",
+         "en-kathleen": "en-kathleen dev (speaker in training)",
+         "en-lj": "en-lj dev (speaker in training)", "en-dctts": "en-dctts dev (speaker in training)",
+         "en-cv": "en-cv dev (many speakers)", "cv60/en": "cv60/en dev (many speakers)",
+         "jfk": "jfk.flac", "alsa-utils": "alsa-utils' human voice (8 clips of two words)",
+         "de-kerstin": "de-kerstin dev (German)"}
+ORDER = list(NAMES)
+
+
+def percent(x):
+    return f"{100 * x:.1f} %"
+
+
+def wer_table(f32, int8):
+    lines = ["| set | clips | words | WER, f32 (95 %) | CER, f32 | WER, int8 |", "|---|---|---|---|---|---|"]
+    for key in ORDER:
+        row = f32["wer"].get(key)
+        if not row:
+            continue
+        small = int8["wer"].get(key) if int8 else None
+        w, c = row["wer"], row["cer"]
+        lines.append(f"| {NAMES[key]} | {row['clips']} | {row['words']} | {percent(w[0])} "
+                     f"({percent(w[1])} to {percent(w[2])}) | {percent(c[0])} | "
+                     f"{percent(small['wer'][0]) if small else '-'} |")
+    return "\n".join(lines)
+
+
+def confusion_table(result):
+    langs = list(result["confusion"])
+    lines = ["| spoken | heard |", "|---|---|"]
+    for lang in langs:
+        heard = sorted(result["confusion"][lang].items(), key=lambda kv: -kv[1])
+        lines.append(f"| {lang} | " + ", ".join(f"{h or 'nothing'} {n}" for h, n in heard) + " |")
+    return f"{percent(result['right'])} of {result['clips']} clips.\n\n" + "\n".join(lines)
+
+
+def silence_table(result):
+    lines = ["| one minute of | words |", "|---|---|"]
+    lines += [f"| {name} | {row['words']} |" for name, row in result["sounds"].items()]
+    return f"{result['words_per_minute']:.1f} inserted words per minute.\n\n" + "\n".join(lines)
+
+
+def curve_table(path):
+    with open(path, encoding="utf-8") as f:
+        rows = json.load(f)
+    lines = ["| audio heard | updates | letter CTC, per letter | phone CTC, per phone | next piece right |",
+             "|---|---|---|---|---|"]
+    lines += [f"| {r['hours']} h | {r['updates']} | {r['letters']:.2f} | {r['phones']:.2f} | "
+              f"{percent(r['right'])} |" for r in rows]
+    return "\n".join(lines)
+
+
+def examples(f32):
+    lines = ["| spoken | written |", "|---|---|"]
+    for key in ("en-kathleen", "en-lj", "synthetic-espeak", "jfk", "alsa-utils"):
+        for ref, hyp in f32["wer"].get(key, {}).get("examples", [])[:2]:
+            lines.append(f"| {ref} | {' '.join(hyp.split())} |")
+    return "\n".join(lines)
+
+
+def load(path):
+    if not path:
+        return None
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("f32", "int8", "curve", "vad"):
+        parser.add_argument("--" + name, default="")
+    parser.add_argument("--hours", default="")
+    parser.add_argument("--updates", default="")
+    parser.add_argument("--out", default="models/nano/MODEL_CARD.md")
+    args = parser.parse_args()
+    f32, int8 = load(args.f32), load(args.int8)
+    with open(os.path.join(HERE, "card.in.md"), encoding="utf-8") as f:
+        card = f.read()
+    parts = {"WER": wer_table(f32, int8), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
+             "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
+             "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),
+             "EXAMPLES": examples(f32), "HOURS": args.hours, "UPDATES": args.updates}
+    for name, value in parts.items():
+        card = card.replace("{{" + name + "}}", value)
+    with open(args.out, "w", encoding="utf-8") as f:
+        f.write(card)
+
+
+if __name__ == "__main__":
+    main()
