@@ -280,8 +280,9 @@ static void insert_id(int32_t *ids, size_t *n, size_t max, int32_t id)
 }
 
 /* Encode blank + symbol and insert its first token: always, or only when it is the sole one. */
-static void insert_symbol(const struct text_tokenizer *t, const char *blank, const char *symbol,
-                          bool always, int32_t *ids, size_t *n, size_t max)
+static enum auricle_error insert_symbol(const struct text_tokenizer *t, const char *blank,
+                                        const char *symbol, bool always, int32_t *ids, size_t *n,
+                                        size_t max)
 {
     char text[16];
     int32_t tokens[sizeof text];
@@ -289,24 +290,31 @@ static void insert_symbol(const struct text_tokenizer *t, const char *blank, con
     const size_t n_blank = strlen(blank), n_symbol = strlen(symbol);
     memcpy(text, blank, n_blank);
     memcpy(text + n_blank, symbol, n_symbol);
-    if (text_encode(t, text, n_blank + n_symbol, tokens, sizeof text, &n_tokens))
-        return;
-    if (n_tokens == 1 || (always && n_tokens > 0))
+    enum auricle_error error = text_encode(t, text, n_blank + n_symbol, tokens, sizeof text,
+                                           &n_tokens);
+    if (!error && (n_tokens == 1 || (always && n_tokens > 0)))
         insert_id(ids, n, max, tokens[0]);
+    return error;
 }
 
-size_t text_non_speech_tokens(const struct text_tokenizer *t, int32_t *ids, size_t max)
+enum auricle_error text_non_speech_tokens(const struct text_tokenizer *t, int32_t *ids, size_t max,
+                                          size_t *n_out)
 {
     size_t n = 0;
-    insert_symbol(t, " ", "-", true, ids, &n, max);
-    insert_symbol(t, " ", "'", true, ids, &n, max);
-    for (size_t i = 0; i < sizeof SYMBOLS / sizeof SYMBOLS[0]; i++) {
-        insert_symbol(t, "", SYMBOLS[i], false, ids, &n, max);
-        insert_symbol(t, " ", SYMBOLS[i], false, ids, &n, max);
+    enum auricle_error error = insert_symbol(t, " ", "-", true, ids, &n, max);
+    if (!error)
+        error = insert_symbol(t, " ", "'", true, ids, &n, max);
+    for (size_t i = 0; i < sizeof SYMBOLS / sizeof SYMBOLS[0] && !error; i++) {
+        error = insert_symbol(t, "", SYMBOLS[i], false, ids, &n, max);
+        if (!error)
+            error = insert_symbol(t, " ", SYMBOLS[i], false, ids, &n, max);
     }
-    for (size_t i = 0; i < sizeof MUSIC / sizeof MUSIC[0]; i++) {
-        insert_symbol(t, "", MUSIC[i], true, ids, &n, max);
-        insert_symbol(t, " ", MUSIC[i], true, ids, &n, max);
+    for (size_t i = 0; i < sizeof MUSIC / sizeof MUSIC[0] && !error; i++) {
+        error = insert_symbol(t, "", MUSIC[i], true, ids, &n, max);
+        if (!error)
+            error = insert_symbol(t, " ", MUSIC[i], true, ids, &n, max);
     }
-    return n;
+    if (!error)
+        *n_out = n;
+    return error;
 }

@@ -88,7 +88,8 @@ size_t text_split_words(const struct text_tokenizer *tokenizer, const int32_t *i
                         const char *language_code, size_t *word_end);
 
 /* Ids suppressed by "-1": brackets, music and speaker marks, as the original's non_speech_tokens.
- * Returns the count; ids ascending, at most max written.                                        */
-size_t text_non_speech_tokens(const struct text_tokenizer *tokenizer, int32_t *ids, size_t max);
+ * Ids ascending, at most max written, *n gets the count. Errors: NOMEM.                          */
+AURICLE_MUST_CHECK enum auricle_error text_non_speech_tokens(const struct text_tokenizer *tokenizer,
+                                                             int32_t *ids, size_t max, size_t *n);
 
 #endif

@@ -39,6 +39,8 @@ int recog_prompt_build(const struct recog_prompt *p, int32_t *tokens, int *sot_i
     /* A prefix and what is sampled after it share half of the context. */
     size_t room = p->max_tokens && (size_t)p->max_tokens < half ? half - (size_t)p->max_tokens
                                                                 : half / 2;
+    size_t left = (size_t)(p->n_text_ctx - 1 - n); /* one token at least is to be sampled */
+    room = room < left ? room : left;
     const int32_t *prefix = last_of(p->prefix, p->n_prefix, room, &n_kept);
     if (n_kept)
         memcpy(tokens + n, prefix, n_kept * sizeof(*tokens));
@@ -100,8 +102,12 @@ static enum auricle_error suppress_list(const struct text_tokenizer *tokenizer,
         else
             list[n++] = options->suppress_tokens[i];
     }
-    if (non_speech)
-        n += text_non_speech_tokens(tokenizer, list + n, NON_SPEECH_ROOM);
+    size_t found = 0;
+    if (non_speech && text_non_speech_tokens(tokenizer, list + n, NON_SPEECH_ROOM, &found)) {
+        au_free(list);
+        return AURICLE_E_NOMEM;
+    }
+    n += found;
     const int32_t always[SPECIALS] = {sp->transcribe, sp->translate, sp->sot,
                                       sp->sot_prev,   sp->sot_lm,    sp->no_speech};
     for (size_t i = 0; i < SPECIALS && options->n_suppress_tokens > 0; i++)
@@ -122,7 +128,8 @@ enum auricle_error recog_rules_init(struct recog_rules *rules,
     rules->timestamp_begin = sp->timestamp_begin;
     rules->n_vocab = n_vocab;
     rules->timestamps = !options->without_timestamps;
-    bool bounded = options->max_initial_timestamp >= 0;
+    /* Beyond the longest window a bound is none, and too large for the conversion. */
+    bool bounded = options->max_initial_timestamp >= 0 && options->max_initial_timestamp < 1000;
     rules->max_initial_timestamp = bounded
                                        ? (int32_t)lroundf(options->max_initial_timestamp / 0.02f)
                                        : -1;
