@@ -50,6 +50,100 @@ void auricle_options_strict(struct auricle_options *out)
     out->logprob_threshold = -0.5f;
 }
 
+/* ---- Checks ---------------------------------------------------------------------------------- */
+
+static enum auricle_error check_temperatures(const struct auricle_options *o,
+                                             struct au_fault *fault)
+{
+    const float lowest = 0.01f; /* below, logits divided by it overflow */
+    if (o->n_temperatures < 1 || o->n_temperatures > AURICLE_MAX_TEMPERATURES)
+        return au_fail(fault, AURICLE_E_INVALID, "%d temperatures given; 1 to %d are accepted",
+                       o->n_temperatures, AURICLE_MAX_TEMPERATURES);
+    for (int i = 0; i < o->n_temperatures; i++) {
+        float t = o->temperatures[i];
+        if (!(t >= lowest && t <= 2) && !(t <= 0 && t >= 0))
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "temperature %g is neither 0 nor between %g and 2", (double)t,
+                           (double)lowest);
+    }
+    return AURICLE_OK;
+}
+
+static enum auricle_error check_search(const struct auricle_options *o, int max_beams,
+                                       struct au_fault *fault)
+{
+    if (o->beam_size < 0 || o->beam_size > max_beams || o->best_of < 0 || o->best_of > max_beams)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "beam size %d and best-of %d: this engine was made for 0 to %d",
+                       o->beam_size, o->best_of, max_beams);
+    if (!(o->patience >= 0 && o->patience <= RECOG_MAX_PATIENCE))
+        return au_fail(fault, AURICLE_E_INVALID, "patience %g is not above 0 and at most %d",
+                       (double)o->patience, RECOG_MAX_PATIENCE);
+    if (isnan(o->length_penalty) || o->length_penalty > 10)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "length penalty %g is not between 0 and 10; below 0 stands for none",
+                       (double)o->length_penalty);
+    if (o->max_tokens < 0)
+        return au_fail(fault, AURICLE_E_INVALID, "max tokens %d is negative", o->max_tokens);
+    if (isnan(o->max_initial_timestamp))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "the first timestamp's bound is not a number; below 0 stands for none");
+    if (o->n_suppress_tokens < 0 || (o->n_suppress_tokens && !o->suppress_tokens))
+        return au_fail(fault, AURICLE_E_INVALID, "%d suppressed tokens given, but no list of them",
+                       o->n_suppress_tokens);
+    return AURICLE_OK;
+}
+
+static enum auricle_error check_clips(const struct auricle_options *o, struct au_fault *fault)
+{
+    if (!(o->offset_seconds >= 0) || !(o->duration_seconds >= 0))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "offset %g s and duration %g s must not be negative", o->offset_seconds,
+                       o->duration_seconds);
+    if (o->n_clip_seconds < 0 || (o->n_clip_seconds && !o->clip_seconds))
+        return au_fail(fault, AURICLE_E_INVALID, "%d clip times given, but no list of them",
+                       o->n_clip_seconds);
+    double last = 0;
+    for (int i = 0; i < o->n_clip_seconds; i++) {
+        if (!(o->clip_seconds[i] >= last))
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "clip time %g s comes after %g s; clips are start, end, start ... from "
+                           "the first to the last",
+                           o->clip_seconds[i], last);
+        last = o->clip_seconds[i];
+    }
+    return AURICLE_OK;
+}
+
+/* Silence around invented text is told from word times, in the form that can listen again. */
+static enum auricle_error check_silence_skip(const struct auricle_options *o,
+                                             struct au_fault *fault)
+{
+    if (isnan(o->hallucination_silence_threshold))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "the silence threshold is not a number; below 0 turns it off");
+    if (o->hallucination_silence_threshold >= 0 &&
+        (!o->word_timestamps || o->long_form == AURICLE_LONG_FORM_BATCHED))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "skipping silence around invented text needs word times and the sequential "
+                       "long form");
+    return AURICLE_OK;
+}
+
+/* The detector checks its own numbers; these never reach it. */
+static enum auricle_error check_input(const struct auricle_options *o, struct au_fault *fault)
+{
+    if (!(o->vad_max_speech_seconds >= 0))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "longest speech %g s is negative; 0 stands for what a window holds",
+                       o->vad_max_speech_seconds);
+    if (o->raw_rate_hz < 0 || o->raw_channels < 0)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "raw samples at %d Hz in %d channels: neither may be negative",
+                       o->raw_rate_hz, o->raw_channels);
+    return AURICLE_OK;
+}
+
 enum auricle_error recog_options_check(const struct auricle_options *o, int max_beams,
                                        struct au_fault *fault)
 {
@@ -58,26 +152,12 @@ enum auricle_error recog_options_check(const struct auricle_options *o, int max_
             fault, AURICLE_E_INVALID,
             "options have %zu bytes, expected %zu: fill them with auricle_options_default", o->size,
             sizeof(*o));
-    if (o->n_temperatures < 1 || o->n_temperatures > AURICLE_MAX_TEMPERATURES)
-        return au_fail(fault, AURICLE_E_INVALID, "%d temperatures given; 1 to %d are accepted",
-                       o->n_temperatures, AURICLE_MAX_TEMPERATURES);
-    for (int i = 0; i < o->n_temperatures; i++) {
-        if (!(o->temperatures[i] >= 0 && o->temperatures[i] <= 2))
-            return au_fail(fault, AURICLE_E_INVALID, "temperature %g is not between 0 and 2",
-                           (double)o->temperatures[i]);
-    }
-    if (o->beam_size < 0 || o->beam_size > max_beams || o->best_of < 0 || o->best_of > max_beams)
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "beam size %d and best-of %d: this engine was made for 0 to %d",
-                       o->beam_size, o->best_of, max_beams);
-    if (o->patience != 0 && !(o->patience > 0 && o->patience <= RECOG_MAX_PATIENCE))
-        return au_fail(fault, AURICLE_E_INVALID, "patience %g is not above 0 and at most %d",
-                       (double)o->patience, RECOG_MAX_PATIENCE);
-    if (!(o->offset_seconds >= 0) || !(o->duration_seconds >= 0))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "offset %g s and duration %g s must not be negative", o->offset_seconds,
-                       o->duration_seconds);
-    if (o->max_tokens < 0)
-        return au_fail(fault, AURICLE_E_INVALID, "max tokens %d is negative", o->max_tokens);
-    return AURICLE_OK;
+    enum auricle_error error = check_temperatures(o, fault);
+    if (!error)
+        error = check_search(o, max_beams, fault);
+    if (!error)
+        error = check_clips(o, fault);
+    if (!error)
+        error = check_silence_skip(o, fault);
+    return error ? error : check_input(o, fault);
 }

@@ -364,6 +364,29 @@ static void no_pair_gives_one_segment(void **state)
     assert_int_equal(spans[0].n, 0);
 }
 
+static void a_tail_without_text_is_no_segment(void **state)
+{
+    (void)state;
+    const int32_t pair[] = {T(0), 1, T(2), T(2)}, text[] = {T(0), 1, T(2), T(2), 5};
+    struct recog_span spans[RECOG_MAX_SPANS];
+    int64_t advance;
+    assert_int_equal(recog_segments_cut(pair, 4, BEGIN, 1100, true, spans, &advance), 1);
+    assert_int_equal(recog_segments_cut(text, 5, BEGIN, 1100, true, spans, &advance), 2);
+    assert_int_equal(spans[1].start, 100);
+    assert_int_equal(spans[1].end, 550);
+}
+
+static void text_without_a_first_timestamp_begins_with_the_window(void **state)
+{
+    (void)state;
+    const int32_t tokens[] = {1, 2, T(1), T(1), 3, T(2)};
+    struct recog_span spans[RECOG_MAX_SPANS];
+    int64_t advance;
+    assert_int_equal(recog_segments_cut(tokens, 6, BEGIN, 1100, false, spans, &advance), 2);
+    assert_int_equal(spans[0].start, 0);
+    assert_int_equal(spans[0].end, 50);
+}
+
 static void trimming_knows_wide_spaces(void **state)
 {
     (void)state;
@@ -407,6 +430,8 @@ int main(void)
         cmocka_unit_test(pairs_of_timestamps_cut_segments),
         cmocka_unit_test(a_single_ending_finishes_the_window),
         cmocka_unit_test(no_pair_gives_one_segment),
+        cmocka_unit_test(a_tail_without_text_is_no_segment),
+        cmocka_unit_test(text_without_a_first_timestamp_begins_with_the_window),
         cmocka_unit_test(trimming_knows_wide_spaces),
         cmocka_unit_test(reservations_hold),
     };

@@ -65,6 +65,32 @@ static void neighbours_are_joined(void **state)
     assert_false(recog_timeline_add(&line, 9000000, 50));
 }
 
+/* What is left after dropping maps as it did before, further on by what was dropped. */
+static void the_rest_of_a_window_keeps_its_place(void **state)
+{
+    (void)state;
+    struct au_test_random r = {12};
+    for (int round = 0; round < 500; round++) {
+        struct recog_timeline line = {0};
+        for (int64_t file = 100, i = 0; i < 6; i++, file += 40000)
+            assert_true(
+                recog_timeline_add(&line, file, 1 + (int64_t)(au_test_random_u64(&r) % 39000)));
+        int64_t all = recog_timeline_length(&line);
+        int64_t drop = (int64_t)(au_test_random_u64(&r) % (uint64_t)all);
+        struct recog_timeline rest = line;
+        recog_timeline_drop(&rest, drop);
+        assert_int_equal(recog_timeline_length(&rest), all - drop);
+        assert_int_equal(rest.stretches[0].window, 0);
+        for (int64_t at = 0; at <= all - drop; at += 311) {
+            assert_int_equal(recog_timeline_map(&rest, at, RECOG_SIDE_START),
+                             recog_timeline_map(&line, drop + at, RECOG_SIDE_START));
+            if (at > 0)
+                assert_int_equal(recog_timeline_map(&rest, at, RECOG_SIDE_END),
+                                 recog_timeline_map(&line, drop + at, RECOG_SIDE_END));
+        }
+    }
+}
+
 static void clips_cut_speech(void **state)
 {
     (void)state;
@@ -112,6 +138,7 @@ int main(void)
         cmocka_unit_test(the_map_is_monotone_and_inside),
         cmocka_unit_test(moments_map_back_within_a_sample),
         cmocka_unit_test(neighbours_are_joined),
+        cmocka_unit_test(the_rest_of_a_window_keeps_its_place),
         cmocka_unit_test(clips_cut_speech),
         cmocka_unit_test(offset_and_duration_are_one_clip),
     };

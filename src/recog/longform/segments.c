@@ -47,15 +47,17 @@ size_t recog_segments_cut(const int32_t *tokens, size_t n, int32_t begin, int64_
         any_pair |= pair;
         if (!pair && !ending)
             continue;
-        spans[count++] = (struct recog_span){last, i - last, tokens[last] - begin,
-                                             tokens[i - 1] - begin};
+        /* Only the first run can begin without a timestamp: when none was asked for. */
+        int32_t start = is_stamp(tokens, last, begin) ? tokens[last] - begin : 0;
+        spans[count++] = (struct recog_span){last, i - last, start, tokens[i - 1] - begin};
         last = i;
     }
     if (!any_pair)
         return whole(tokens, n, begin, segment_frames, spans, advance);
-    if (keep_tail && last < n && count < RECOG_MAX_SPANS)
+    bool has_tail = n - last > 1 || (last < n && !is_stamp(tokens, last, begin));
+    if (keep_tail && has_tail && count < RECOG_MAX_SPANS)
         spans[count++] = tail(tokens, n, begin, last, segment_frames);
-    *advance = single_ending ? segment_frames
-                             : (int64_t)(tokens[last - 1] - begin) * FRAMES_PER_STEP;
+    *advance = single_ending && last == n ? segment_frames
+                                          : (int64_t)(tokens[last - 1] - begin) * FRAMES_PER_STEP;
     return count;
 }

@@ -27,6 +27,23 @@ bool recog_timeline_add(struct recog_timeline *line, int64_t file, int64_t lengt
     return true;
 }
 
+void recog_timeline_drop(struct recog_timeline *line, int64_t samples)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < line->n; i++) {
+        struct recog_stretch stretch = line->stretches[i];
+        int64_t cut = samples - stretch.window;
+        cut = cut < 0 ? 0 : cut;
+        if (cut >= stretch.length)
+            continue;
+        stretch.window += cut - samples;
+        stretch.file += cut;
+        stretch.length -= cut;
+        line->stretches[kept++] = stretch;
+    }
+    line->n = kept;
+}
+
 int64_t recog_timeline_map(const struct recog_timeline *line, int64_t window, enum recog_side side)
 {
     size_t low = 0, high = line->n; /* the last stretch that begins before the moment */

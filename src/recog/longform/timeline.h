@@ -29,6 +29,9 @@ struct recog_timeline {
 bool recog_timeline_add(struct recog_timeline *line, int64_t file, int64_t length);
 int64_t recog_timeline_length(const struct recog_timeline *line); /* samples in the window */
 
+/* Let go of the window's first samples: what follows them becomes its beginning. */
+void recog_timeline_drop(struct recog_timeline *line, int64_t samples);
+
 enum recog_side { RECOG_SIDE_START, RECOG_SIDE_END };
 
 /* Samples in the recording for samples in the window; positions outside are clamped. n > 0. */
