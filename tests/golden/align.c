@@ -108,7 +108,7 @@ static void run_align(struct rig *rig, const struct kern_ops *ops)
     struct recog_row *rows;
 
     assert_non_null(logits);
-    recog_align_begin(rig->align, &config);
+    au_test_ok(recog_align_begin(rig->align, &config), NULL);
     while (recog_align_next(rig->align, &rows, &n_rows)) {
         assert_int_equal(n_rows, 1);
         rows->model.logits = logits;

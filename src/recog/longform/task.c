@@ -135,6 +135,8 @@ static enum auricle_error describe(struct recog_task *task)
         return error;
     size_t begin, n = recog_trim(task->scratch.data, task->scratch.len, &begin);
     d->compression_ratio = (float)text_compression_ratio(task->scratch.data + begin, n);
+    if (n && !(d->compression_ratio > 0))
+        return AURICLE_E_NOMEM; /* no text compresses to nothing */
     /* Thresholds that are NaN compare false and so are off. */
     d->silence = d->best.no_speech_prob > o->no_speech_threshold &&
                  !(d->best.avg_logprob > o->logprob_threshold);
@@ -186,7 +188,7 @@ static void cut(struct recog_task *task)
     }
 }
 
-static void begin_align(struct recog_task *task)
+static enum auricle_error begin_align(struct recog_task *task)
 {
     const struct text_specials *specials = task->session->engine->specials;
     size_t n = 0;
@@ -198,15 +200,15 @@ static void begin_align(struct recog_task *task)
                                 : specials->transcribe;
     }
     size_t frames = (size_t)task->segment_frames / 2;
-    recog_align_begin(task->align,
-                      &(struct recog_align_config){.window = task->window,
-                                                   .prefix = task->prompt,
-                                                   .n_prefix = n,
-                                                   .no_timestamps = specials->no_timestamps,
-                                                   .eot = specials->eot,
-                                                   .text = task->text,
-                                                   .n_text = task->n_text,
-                                                   .n_frames = frames ? frames : 1});
+    return recog_align_begin(task->align,
+                             &(struct recog_align_config){.window = task->window,
+                                                          .prefix = task->prompt,
+                                                          .n_prefix = n,
+                                                          .no_timestamps = specials->no_timestamps,
+                                                          .eot = specials->eot,
+                                                          .text = task->text,
+                                                          .n_text = task->n_text,
+                                                          .n_frames = frames ? frames : 1});
 }
 
 /* ---- The machine ----------------------------------------------------------------------------- */
@@ -255,6 +257,14 @@ struct auricle_unit *recog_task_next(struct recog_task *task)
     return unit;
 }
 
+static enum auricle_error build_words(struct recog_task *task)
+{
+    const char *language = text_language_code(task->session->language);
+    task->phase = RECOG_TASK_DONE;
+    return recog_words_build(task->words, task->align, task->session->engine->tokenizer, language,
+                             task->text, task->n_text);
+}
+
 static enum auricle_error search_finished(struct recog_task *task)
 {
     const struct auricle_options *o = &task->session->settings.options;
@@ -273,22 +283,18 @@ static enum auricle_error search_finished(struct recog_task *task)
     cut(task);
     if (!o->word_timestamps)
         return AURICLE_OK;
-    begin_align(task);
-    task->phase = RECOG_TASK_ALIGN;
-    return AURICLE_OK;
-}
-
-static enum auricle_error align_finished(struct recog_task *task)
-{
-    task->phase = RECOG_TASK_DONE;
-    const char *language = text_language_code(task->session->language);
-    return recog_words_build(task->words, task->align, task->session->engine->tokenizer, language,
-                             task->text, task->n_text);
+    if (!task->n_text)
+        return build_words(task);
+    error = begin_align(task);
+    if (!error)
+        task->phase = RECOG_TASK_ALIGN;
+    return error;
 }
 
 enum auricle_error recog_task_complete(struct recog_task *task)
 {
-    assert(task->unit_out);
+    if (!task->unit_out)
+        return AURICLE_E_STATE;
     task->unit_out = false;
     switch (task->phase) {
     case RECOG_TASK_ENCODE:
@@ -303,7 +309,7 @@ enum auricle_error recog_task_complete(struct recog_task *task)
         return recog_search_finished(task->search) ? search_finished(task) : AURICLE_OK;
     case RECOG_TASK_ALIGN:
         recog_align_complete(task->align, task->session->engine->ops);
-        return recog_align_finished(task->align) ? align_finished(task) : AURICLE_OK;
+        return recog_align_finished(task->align) ? build_words(task) : AURICLE_OK;
     case RECOG_TASK_IDLE:
     case RECOG_TASK_ENCODED:
     case RECOG_TASK_DONE: break;

@@ -3,7 +3,7 @@
  *
  * Every long-form strategy is made of these. The strategy fills `mel` and calls begin; units
  * come from next and go back to complete; when finished, the results stand in the public members
- * until the next begin. Owner: one session's thread. Only create allocates (and the word texts). */
+ * until the next begin. Owner: one session's thread. Only create allocates, and what word times need. */
 #ifndef RECOG_TASK_H
 #define RECOG_TASK_H
 
@@ -82,7 +82,7 @@ void recog_task_begin(struct recog_task *task, const struct recog_task_start *st
 
 /* The next unit, or NULL while one is out or when finished. */
 struct auricle_unit *recog_task_next(struct recog_task *task);
-/* Errors: NOMEM. */
+/* Errors: NOMEM, STATE (no unit is out). */
 AURICLE_MUST_CHECK enum auricle_error recog_task_complete(struct recog_task *task);
 bool recog_task_finished(const struct recog_task *task);
 /* The language is known now: an encoded task goes on. No effect on others. */

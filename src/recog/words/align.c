@@ -19,14 +19,18 @@ struct recog_align {
     size_t n_heads, n_audio_ctx, n_text_ctx;
     int32_t *tokens, *cell_list; /* [n_text_ctx] */
     float *probability;          /* [n_text_ctx] of the token after position i */
-    float *chunk_scores;         /* [n_heads, CHUNK, n_audio_ctx] */
-    float *scores;               /* [n_heads, n_text_ctx, n_audio_ctx], rows packed to n_frames */
-    float *matrix;               /* [n_text_ctx, n_audio_ctx], rows packed to n_frames */
-    int32_t *path_rows, *path_columns; /* [n_text_ctx + n_audio_ctx] */
-    int32_t *start;                    /* [n_text_ctx] first frame of each matrix row */
+    int32_t *start;              /* [n_text_ctx] first frame of each matrix row */
+    /* from begin to the end of this alignment */
+    float *chunk_scores;               /* [n_heads, CHUNK, n_audio_ctx] */
+    float *scores;                     /* [n_heads, n_tokens, n_frames] */
+    double *mean, *scale;              /* [n_frames] of one head's columns */
+    int32_t *path_rows, *path_columns; /* [n_text + 1 + n_frames] */
     void *scratch;
+    float *matrix; /* [n_text + 1, n_frames]; until the next begin */
     struct recog_row row;
+    size_t n_text; /* tokens of the text that are aligned: all, unless the context is too small */
     size_t n_tokens, n_done;
+    size_t n_cells; /* held: those done and those of the row that is out */
     bool finished;
 };
 
@@ -38,21 +42,14 @@ enum auricle_error recog_align_create(const struct whisper_model *model, struct 
     if (!a)
         return AURICLE_E_NOMEM;
     (void)whisper_alignment_heads(model, &a->n_heads);
-    size_t n_ctx = a->n_text_ctx = (size_t)dims->n_text_ctx,
-           n_audio = a->n_audio_ctx = (size_t)dims->n_audio_ctx;
+    size_t n_ctx = a->n_text_ctx = (size_t)dims->n_text_ctx;
+    a->n_audio_ctx = (size_t)dims->n_audio_ctx;
     a->cells = cells;
     a->tokens = au_alloc_array(n_ctx, sizeof(int32_t));
     a->cell_list = au_alloc_array(n_ctx, sizeof(int32_t));
     a->probability = au_alloc_array(n_ctx, sizeof(float));
     a->start = au_alloc_array(n_ctx, sizeof(int32_t));
-    a->path_rows = au_alloc_array(n_ctx + n_audio, sizeof(int32_t));
-    a->path_columns = au_alloc_array(n_ctx + n_audio, sizeof(int32_t));
-    a->chunk_scores = au_alloc_array(a->n_heads * CHUNK * n_audio, sizeof(float));
-    a->scores = au_alloc_array(a->n_heads * n_ctx * n_audio, sizeof(float));
-    a->matrix = au_alloc_array(n_ctx * n_audio, sizeof(float));
-    a->scratch = au_alloc(recog_dtw_scratch_bytes(n_ctx, n_audio));
-    bool ok = a->tokens && a->cell_list && a->probability && a->start && a->path_rows &&
-              a->path_columns && a->chunk_scores && a->scores && a->matrix && a->scratch;
+    bool ok = a->tokens && a->cell_list && a->probability && a->start;
     if (!ok) {
         recog_align_destroy(a);
         return AURICLE_E_NOMEM;
@@ -64,8 +61,23 @@ enum auricle_error recog_align_create(const struct whisper_model *model, struct 
 
 static void drop_cells(struct recog_align *a)
 {
-    recog_cells_unref(a->cells, a->cell_list, a->n_done);
-    a->n_done = 0;
+    recog_cells_unref(a->cells, a->cell_list, a->n_cells);
+    a->n_done = a->n_cells = 0;
+}
+
+static void release(struct recog_align *a)
+{
+    au_free(a->chunk_scores);
+    au_free(a->scores);
+    au_free(a->mean);
+    au_free(a->scale);
+    au_free(a->path_rows);
+    au_free(a->path_columns);
+    au_free(a->scratch);
+    a->chunk_scores = a->scores = NULL;
+    a->mean = a->scale = NULL;
+    a->path_rows = a->path_columns = NULL;
+    a->scratch = NULL;
 }
 
 void recog_align_destroy(struct recog_align *a)
@@ -73,34 +85,60 @@ void recog_align_destroy(struct recog_align *a)
     if (!a)
         return;
     drop_cells(a);
+    release(a);
+    au_free(a->matrix);
     au_free(a->tokens);
     au_free(a->cell_list);
     au_free(a->probability);
     au_free(a->start);
-    au_free(a->path_rows);
-    au_free(a->path_columns);
-    au_free(a->chunk_scores);
-    au_free(a->scores);
-    au_free(a->matrix);
-    au_free(a->scratch);
     au_free(a);
 }
 
-void recog_align_begin(struct recog_align *a, const struct recog_align_config *config)
+static float *table(size_t a, size_t b, size_t c)
 {
-    assert(config->n_prefix + config->n_text + 2 <= a->n_text_ctx);
+    size_t n;
+    return au_mul_size(a, b, &n) && au_mul_size(n, c, &n) ? au_alloc_array(n, sizeof(float)) : NULL;
+}
+
+/* Whatever is left of the last alignment goes first. */
+static enum auricle_error allocate(struct recog_align *a)
+{
+    size_t n_frames = a->config.n_frames, n_rows = a->n_text + 1;
+    release(a);
+    au_free(a->matrix);
+    a->matrix = table(1, n_rows, n_frames);
+    a->chunk_scores = table(a->n_heads, CHUNK, a->n_audio_ctx);
+    a->scores = table(a->n_heads, a->n_tokens, n_frames);
+    a->mean = au_alloc_array(n_frames, sizeof(double));
+    a->scale = au_alloc_array(n_frames, sizeof(double));
+    a->path_rows = au_alloc_array(n_rows + n_frames, sizeof(int32_t));
+    a->path_columns = au_alloc_array(n_rows + n_frames, sizeof(int32_t));
+    a->scratch = au_alloc(recog_dtw_scratch_bytes(n_rows, n_frames));
+    return a->matrix && a->chunk_scores && a->scores && a->mean && a->scale && a->path_rows &&
+                   a->path_columns && a->scratch
+               ? AURICLE_OK
+               : AURICLE_E_NOMEM;
+}
+
+enum auricle_error recog_align_begin(struct recog_align *a, const struct recog_align_config *config)
+{
+    enum { MARKS = 2 }; /* no-timestamps and end-of-text */
+    assert(config->n_prefix + MARKS < a->n_text_ctx);
     assert(config->n_frames >= 1 && config->n_frames <= a->n_audio_ctx);
     drop_cells(a);
     a->config = *config;
-    size_t n = config->n_prefix;
+    size_t n = config->n_prefix, room = a->n_text_ctx - n - MARKS;
+    a->n_text = config->n_text < room ? config->n_text : room;
     memcpy(a->tokens, config->prefix, n * sizeof(int32_t));
     a->tokens[n++] = config->no_timestamps;
-    if (config->n_text)
-        memcpy(a->tokens + n, config->text, config->n_text * sizeof(int32_t));
-    n += config->n_text;
+    if (a->n_text)
+        memcpy(a->tokens + n, config->text, a->n_text * sizeof(int32_t));
+    n += a->n_text;
     a->tokens[n++] = config->eot;
     a->n_tokens = n;
-    a->finished = false;
+    enum auricle_error error = allocate(a);
+    a->finished = error != AURICLE_OK;
+    return error;
 }
 
 bool recog_align_next(struct recog_align *a, struct recog_row **rows, size_t *n_rows)
@@ -109,7 +147,7 @@ bool recog_align_next(struct recog_align *a, struct recog_row **rows, size_t *n_
         return false;
     size_t left = a->n_tokens - a->n_done, n = left < CHUNK ? left : CHUNK;
     for (size_t i = 0; i < n; i++)
-        a->cell_list[a->n_done + i] = recog_cells_take(a->cells);
+        a->cell_list[a->n_cells++] = recog_cells_take(a->cells);
     a->row = (struct recog_row){.no_speech = -1,
                                 .targets = a->tokens + a->n_done + 1,
                                 .target_prob = a->probability + a->n_done,
@@ -129,22 +167,28 @@ bool recog_align_next(struct recog_align *a, struct recog_row **rows, size_t *n_
 
 /* ---- From scores to the path ----------------------------------------------------------------- */
 
-/* Standardise every column over the tokens. */
-static void standardise(float *x, size_t n_rows, size_t n_columns)
+/* Standardise every column over the tokens; one that never changes becomes zero. Row by row, which
+ * adds in the same order as column by column and reads memory as it lies.                        */
+static void standardise(float *x, size_t n_rows, size_t n_columns, double *mean, double *scale)
 {
-    for (size_t c = 0; c < n_columns; c++) {
-        double sum = 0, square = 0;
-        for (size_t r = 0; r < n_rows; r++)
-            sum += (double)x[r * n_columns + c];
-        double mean = sum / (double)n_rows;
-        for (size_t r = 0; r < n_rows; r++) {
-            double d = (double)x[r * n_columns + c] - mean;
-            square += d * d;
+    memset(mean, 0, n_columns * sizeof(*mean));
+    memset(scale, 0, n_columns * sizeof(*scale));
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t c = 0; c < n_columns; c++)
+            mean[c] += (double)x[r * n_columns + c];
+    for (size_t c = 0; c < n_columns; c++)
+        mean[c] /= (double)n_rows;
+    for (size_t r = 0; r < n_rows; r++) {
+        for (size_t c = 0; c < n_columns; c++) {
+            double d = (double)x[r * n_columns + c] - mean[c];
+            scale[c] += d * d;
         }
-        double scale = 1 / sqrt(square / (double)n_rows);
-        for (size_t r = 0; r < n_rows; r++)
-            x[r * n_columns + c] = (float)(((double)x[r * n_columns + c] - mean) * scale);
     }
+    for (size_t c = 0; c < n_columns; c++)
+        scale[c] = scale[c] > 0 ? 1 / sqrt(scale[c] / (double)n_rows) : 0;
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t c = 0; c < n_columns; c++)
+            x[r * n_columns + c] = (float)(((double)x[r * n_columns + c] - mean[c]) * scale[c]);
 }
 
 static float median_of(const float *x, ptrdiff_t at, ptrdiff_t n)
@@ -170,11 +214,11 @@ static void add_filtered(float *to, const float *x, size_t n, float scale)
 
 static void build_matrix(struct recog_align *a)
 {
-    size_t n_frames = a->config.n_frames, n_rows = a->config.n_text + 1;
+    size_t n_frames = a->config.n_frames, n_rows = a->n_text + 1;
     memset(a->matrix, 0, n_rows * n_frames * sizeof(float));
     for (size_t h = 0; h < a->n_heads; h++) {
-        float *head = a->scores + h * a->n_text_ctx * n_frames;
-        standardise(head, a->n_tokens, n_frames);
+        float *head = a->scores + h * a->n_tokens * n_frames;
+        standardise(head, a->n_tokens, n_frames, a->mean, a->scale);
         for (size_t r = 0; r < n_rows; r++)
             add_filtered(a->matrix + r * n_frames, head + (a->config.n_prefix + r) * n_frames,
                          n_frames, 1.0f / (float)a->n_heads);
@@ -183,15 +227,17 @@ static void build_matrix(struct recog_align *a)
 
 static void warp(struct recog_align *a)
 {
-    size_t n_frames = a->config.n_frames, n_rows = a->config.n_text + 1, n = n_rows * n_frames;
+    size_t n_frames = a->config.n_frames, n_rows = a->n_text + 1, n = n_rows * n_frames;
     for (size_t i = 0; i < n; i++)
         a->matrix[i] = -a->matrix[i];
     size_t count = recog_dtw(a->matrix, n_rows, n_frames, a->scratch, a->path_rows,
                              a->path_columns);
     for (size_t i = 0; i < n; i++)
         a->matrix[i] = -a->matrix[i];
+    /* Where the scores are no numbers the way back may leave the matrix: column -1. */
     for (size_t i = count; i-- > 0;)
-        a->start[a->path_rows[i]] = a->path_columns[i];
+        if (a->path_rows[i] >= 0)
+            a->start[a->path_rows[i]] = a->path_columns[i] > 0 ? a->path_columns[i] : 0;
 }
 
 /* Softmax over the frames with audio and keep. */
@@ -200,7 +246,7 @@ static void keep_scores(struct recog_align *a, const struct kern_ops *ops, size_
     size_t n_frames = a->config.n_frames;
     for (size_t h = 0; h < a->n_heads; h++) {
         for (size_t t = 0; t < n; t++) {
-            float *to = a->scores + (h * a->n_text_ctx + a->n_done + t) * n_frames;
+            float *to = a->scores + (h * a->n_tokens + a->n_done + t) * n_frames;
             memcpy(to, a->chunk_scores + (h * n + t) * a->n_audio_ctx, n_frames * sizeof(float));
             ops->softmax(to, n_frames);
         }
@@ -217,6 +263,7 @@ void recog_align_complete(struct recog_align *a, const struct kern_ops *ops)
     build_matrix(a);
     warp(a);
     drop_cells(a);
+    release(a);
     a->finished = true;
 }
 
@@ -227,12 +274,12 @@ bool recog_align_finished(const struct recog_align *a)
 
 int32_t recog_align_frame(const struct recog_align *a, size_t i)
 {
-    return a->start[i];
+    return a->start[i < a->n_text ? i : a->n_text];
 }
 
 float recog_align_probability(const struct recog_align *a, size_t i)
 {
-    return a->probability[a->config.n_prefix + i];
+    return i < a->n_text ? a->probability[a->config.n_prefix + i] : 0;
 }
 
 const float *recog_align_matrix(const struct recog_align *a)

@@ -3,7 +3,9 @@
  * The text is fed through the decoder once more; the scores of the alignment heads are softmaxed
  * over the frames with audio, standardised over the tokens, median-filtered, averaged, and warped.
  * A state machine like the search: recog_align_next describes decoder rows, recog_align_complete
- * takes their scores. Owner: one session's thread. Only create allocates.
+ * takes their scores. Scores of every head, token and frame are needed at once: they are allocated
+ * for the text at hand when an alignment begins and released when it ends, since for a whole context
+ * they would be tens of megabytes for each window. Owner: one session's thread.
  * Source: openai/whisper timing.py (find_alignment).                                             */
 #ifndef RECOG_ALIGN_H
 #define RECOG_ALIGN_H
@@ -29,7 +31,10 @@ AURICLE_MUST_CHECK enum auricle_error recog_align_create(const struct whisper_mo
                                                          struct recog_align **out);
 void recog_align_destroy(struct recog_align *align);
 
-void recog_align_begin(struct recog_align *align, const struct recog_align_config *config);
+/* Text that would not fit the context is cut off; its last words then share one frame. Allocates;
+ * errors: NOMEM. */
+AURICLE_MUST_CHECK enum auricle_error recog_align_begin(struct recog_align *align,
+                                                        const struct recog_align_config *config);
 bool recog_align_next(struct recog_align *align, struct recog_row **rows, size_t *n_rows);
 void recog_align_complete(struct recog_align *align, const struct kern_ops *ops);
 bool recog_align_finished(const struct recog_align *align);
@@ -38,7 +43,8 @@ bool recog_align_finished(const struct recog_align *align);
  * probability of token i among text tokens.                                                     */
 int32_t recog_align_frame(const struct recog_align *align, size_t i);
 float recog_align_probability(const struct recog_align *align, size_t i);
-/* The matrix handed to the warping, not negated: [n_text + 1, n_frames]; for tests. */
+/* The matrix handed to the warping, not negated: [n_text + 1, n_frames], until the next begin; for
+ * tests. */
 const float *recog_align_matrix(const struct recog_align *align);
 
 #endif
