@@ -6,8 +6,8 @@
  * auricle_session_complete takes what they gave. auricle_transcribe does all of that for one
  * recording.
  *
- * Threads: an engine may be used from any thread, one auricle_engine_run at a time; a session has
- * one owner. Structs that callers fill start with `size`: set it with the AURICLE_*_INIT macros, so
+ * Threads: an engine may be used from any thread; its runs wait for one another (auricle_transcribe
+ * and auricle_detect_language run it too). A session has one owner. Structs that callers fill start with `size`: set it with the AURICLE_*_INIT macros, so
  * that later versions can add members. Strings are UTF-8. Times are seconds from the start of the
  * recording. Functions that fail return a negative enum auricle_error and, where they take an
  * `auricle_message`, leave a sentence for people in it.                                          */
@@ -111,7 +111,7 @@ struct auricle_options {
     int best_of;          /* above temperature 0 */
     float patience;       /* beam; 0: 1.0 */
     float length_penalty; /* negative: divide by the length */
-    int max_tokens;       /* sampled per window; 0: half the text context */
+    int max_tokens;       /* sampled per window, as far as the context goes; 0: half the context */
     uint64_t seed;        /* for temperatures above 0 */
 
     /* Tests after which the next temperature is tried; disabled by NaN. */
@@ -136,7 +136,8 @@ struct auricle_options {
     /* Word times. */
     bool word_timestamps;
     /* Sequential form with word times: skip silence longer than this, in seconds, around text
-     * that looks invented; negative: off. */
+     * that looks invented; negative: off. Alone, it chooses that form; without word times, or with
+     * the batched form, it is an error. */
     double hallucination_silence_threshold;
 
     /* Rules against invented text; see docs/HALLUCINATIONS.md. */
@@ -153,7 +154,8 @@ struct auricle_options {
     double offset_seconds;
     double duration_seconds; /* 0: to the end */
     const double
-        *clip_seconds; /* start, end, start ...; without a last end: to the file's. Or NULL */
+        *clip_seconds; /* start, end, start ..., never falling; without a last end: to the file's.
+                          They stand in for offset and duration. Or NULL */
     int n_clip_seconds;
 
     /* The input. */
@@ -195,16 +197,18 @@ struct auricle_segment {
     const char *filtered_by; /* name of the rule that dropped it; NULL: kept */
 };
 
-struct auricle_timings { /* seconds of wall time */
+/* Seconds of wall time. A batch's time is shared out among its units; total runs from the session's
+ * creation to the taking of its result.                                                          */
+struct auricle_timings {
     double decode_audio, mel, encoder, decoder, total;
     uint64_t encoder_windows, decoder_steps, decoder_tokens;
 };
 
 struct auricle_result {
     const char *text;           /* of all kept segments */
-    const char *language;       /* code */
-    float language_probability; /* 1 when the caller named it */
-    double duration;            /* seconds of audio */
+    const char *language;       /* code; NULL: none was named and nothing was heard to tell it by */
+    float language_probability; /* 1 when the caller named it; 0 with language NULL */
+    double duration; /* seconds of audio; where it was not read to its end, by its header */
     const struct auricle_segment *segments;
     size_t n_segments;
     const struct auricle_segment *filtered;
@@ -215,7 +219,8 @@ struct auricle_result {
 
 /* ---- One call -------------------------------------------------------------------------------- */
 
-/* Told after every window; return false to stop (the result then holds what is finished). */
+/* Told after every step of the decoder; return false to stop (the result then holds what is
+ * finished). */
 typedef bool auricle_progress(void *context, double seconds_done, double seconds_total);
 /* Told of every kept segment as soon as it is final, in order. */
 typedef void auricle_on_segment(void *context, const struct auricle_segment *segment);
@@ -256,13 +261,14 @@ AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_samples
 AURICLE_API void auricle_session_destroy(struct auricle_session *session);
 
 /* Next unit of work, or *out = NULL when units that are out must be completed first, or when
- * auricle_session_finished. Errors end the session.                                              */
+ * auricle_session_finished. Errors end the session: it is good for auricle_session_take_result and
+ * destroying, at any time and with units out.                                                    */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_next(
     struct auricle_session *session, struct auricle_unit **out, struct auricle_message *message);
 /* Run n units, of any sessions of this engine, in as few batches as possible. Allocates: never. */
 AURICLE_API void auricle_engine_run(struct auricle_engine *engine,
                                     struct auricle_unit *const *units, size_t n);
-/* Give a finished unit back. Units of a session may be completed in any order. */
+/* Give a unit back that was run. Units of a session may be completed in any order. */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_complete(
     struct auricle_session *session, struct auricle_unit *unit, struct auricle_message *message);
 AURICLE_API bool auricle_session_finished(const struct auricle_session *session);
@@ -271,7 +277,8 @@ AURICLE_API const struct auricle_segment *auricle_session_segments(
     const struct auricle_session *session, size_t *n);
 AURICLE_API void auricle_session_position(const struct auricle_session *session,
                                           double *seconds_done, double *seconds_total);
-/* Move the result out: all of it when finished, otherwise what is final. */
+/* Move the result out: all of it when finished, otherwise what is final. The session has then ended:
+ * STATE is what its next, complete and another take give.                                        */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_take_result(
     struct auricle_session *session, struct auricle_result **out);
 

@@ -14,6 +14,7 @@
 enum {
     DEFAULT_WINDOWS = 8,
     DEFAULT_BEAMS = 5,
+    MIN_TEXT_CTX = 16,  /* a prompt with one token of everything, and some text */
     PROMPT_LOGITS = 16, /* rows of logits one prompt or alignment may want (search.c, align.c) */
 };
 
@@ -111,6 +112,37 @@ static enum auricle_error load_vocabulary(struct auricle_engine *engine,
     return error;
 }
 
+/* Every decoding begins with these; a vocabulary of another model family lacks some. */
+static enum auricle_error check_vocabulary(const struct auricle_engine *engine,
+                                           struct au_fault *fault)
+{
+    const struct text_specials *s = engine->specials;
+    const bool many = s->multilingual;
+    const struct {
+        const char *name;
+        int32_t id;
+    } needed[] = {
+        {"<|endoftext|>", s->eot},
+        {"<|startoftranscript|>", s->sot},
+        {"<|startofprev|>", s->sot_prev},
+        {"<|notimestamps|>", s->no_timestamps},
+        {"<|0.00|>", s->timestamp_begin},
+        {"<|transcribe|>", many ? s->transcribe : 0},
+        {"<|translate|>", many ? s->translate : 0},
+    };
+    for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
+        if (needed[i].id < 0 || needed[i].id >= engine->dims->n_vocab)
+            return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                           "%s: its vocabulary has no %s, which a Whisper model begins with",
+                           engine->path, needed[i].name);
+    }
+    if (engine->dims->n_text_ctx < MIN_TEXT_CTX)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "%s: a text context of %d tokens; at least %d are needed", engine->path,
+                       engine->dims->n_text_ctx, MIN_TEXT_CTX);
+    return AURICLE_OK;
+}
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 static enum auricle_error reserve(struct auricle_engine *engine)
@@ -187,6 +219,9 @@ static enum auricle_error load(struct auricle_engine *engine,
     if (error)
         return error;
     engine->specials = text_tokenizer_specials(engine->tokenizer);
+    error = check_vocabulary(engine, fault);
+    if (error)
+        return error;
     error = reserve(engine);
     return error ? au_fail(fault, error,
                            "%s: not enough memory to run this model with %d windows of %d beams",
@@ -240,8 +275,9 @@ static enum auricle_error create(const struct auricle_engine_options *options,
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     engine->max_windows = options->max_windows ? options->max_windows : DEFAULT_WINDOWS;
     engine->max_beams = options->max_beams ? options->max_beams : DEFAULT_BEAMS;
+    pthread_mutex_init(&engine->running, NULL);
     engine->path = au_strdup(options->model);
-    error = choose_ops(engine, options->cpu_level, fault);
+    error = engine->path ? choose_ops(engine, options->cpu_level, fault) : AURICLE_E_NOMEM;
     if (!error)
         error = au_pool_create(options->threads ? options->threads : au_cpu_count(), &engine->pool);
     if (!error)
@@ -273,6 +309,7 @@ void auricle_engine_destroy(struct auricle_engine *engine)
 {
     if (!engine)
         return;
+    pthread_mutex_destroy(&engine->running);
     recog_cells_destroy(engine->free_cells);
     whisper_cells_destroy(engine->cells);
     tensor_workspace_deinit(&engine->workspace);

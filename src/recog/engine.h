@@ -1,9 +1,12 @@
 /* The engine: one model with everything needed to run units of it.
  *
  * Everything but the workspace and the cell pool is immutable after loading. auricle_engine_run
- * uses the workspace, so one thread runs at a time; sessions may be built and fed meanwhile.     */
+ * uses the workspace under a lock, so that runs wait for one another; the cell pool has its own, so
+ * that sessions may be built and fed meanwhile.                                                  */
 #ifndef RECOG_ENGINE_H
 #define RECOG_ENGINE_H
+
+#include <pthread.h>
 
 #include "audio/mel.h"
 #include "auricle/auricle.h"
@@ -28,6 +31,7 @@ struct auricle_engine {
     char *path;
     int max_windows, max_beams;
     /* Running: limits of one batch and the memory for it. */
+    pthread_mutex_t running;
     size_t batch_rows, batch_tokens, batch_logits;
     struct tensor_workspace workspace;
     struct whisper_cells *cells;

@@ -108,13 +108,6 @@ enum auricle_error recog_result_set_warning(struct recog_result *result, const c
     return AURICLE_OK;
 }
 
-enum auricle_error recog_result_add_text(struct recog_result *result, const char *text)
-{
-    enum auricle_error error = au_buf_puts(&result->text, text);
-    recog_result_publish(result);
-    return error;
-}
-
 void recog_result_publish(struct recog_result *result)
 {
     result->pub.segments = result->segments;

@@ -24,10 +24,7 @@ AURICLE_MUST_CHECK enum auricle_error recog_result_add(struct recog_result *resu
                                                        bool keep_filtered);
 AURICLE_MUST_CHECK enum auricle_error recog_result_set_warning(struct recog_result *result,
                                                                const char *sentence);
-/* Text of the whole, appended piece by piece. */
-AURICLE_MUST_CHECK enum auricle_error recog_result_add_text(struct recog_result *result,
-                                                            const char *text);
-/* Point the public members at what was built. */
+/* Point the public members at what was built; `text` may be written from outside. */
 void recog_result_publish(struct recog_result *result);
 
 #endif

@@ -3,8 +3,9 @@
  * Encoder windows go in batches of max_windows. Decoder rows are gathered until the batch's room
  * for rows, tokens or logits is used up; then the model runs once for all of them and each row's
  * candidates are picked in parallel. What a row gets never depends on its neighbours.
- * Thread: one at a time per engine.  Allocates: never.                                           */
+ * Thread: any; calls wait for one another.  Allocates: never.                                    */
 #include <assert.h>
+#include <math.h>
 
 #include "base/clock.h"
 #include "recog/engine.h"
@@ -26,11 +27,12 @@ static void run_encodes(struct auricle_engine *engine, struct auricle_unit *cons
     }
 }
 
+/* Ids below zero, languages that the vocabulary lacks, get probability zero. */
 static void choose_among(struct auricle_engine *engine, const struct recog_row *row,
                          const float *logits)
 {
     for (int i = 0; i < row->n_choose; i++)
-        row->choose_prob[i] = logits[row->choose[i]];
+        row->choose_prob[i] = row->choose[i] < 0 ? -INFINITY : logits[row->choose[i]];
     engine->ops->softmax(row->choose_prob, (size_t)row->n_choose);
 }
 
@@ -121,10 +123,12 @@ static void share_time(struct auricle_unit *const *units, size_t n, enum recog_u
 
 void auricle_engine_run(struct auricle_engine *engine, struct auricle_unit *const *units, size_t n)
 {
+    pthread_mutex_lock(&engine->running);
     int64_t begin = au_now_ns();
     run_encodes(engine, units, n);
     int64_t encoded = au_now_ns();
     run_decodes(engine, units, n);
     share_time(units, n, RECOG_UNIT_ENCODE, encoded - begin);
     share_time(units, n, RECOG_UNIT_DECODE, au_now_ns() - encoded);
+    pthread_mutex_unlock(&engine->running);
 }

@@ -52,6 +52,7 @@ static enum auricle_error settings_init(struct recog_settings *s,
                         &clips);
     o->suppress_tokens = s->suppress = suppress;
     o->clip_seconds = s->clips = clips;
+    o->raw_format = NULL; /* used when the source was opened; the caller's string may be gone */
     return ok ? AURICLE_OK : AURICLE_E_NOMEM;
 }
 
@@ -84,7 +85,8 @@ static enum auricle_error set_language(struct auricle_session *session, struct a
             fault, AURICLE_E_INVALID,
             "language \"%s\" is not known; use a code such as en or a name such as english",
             o->language);
-    bool known = specials->multilingual ? session->language < specials->n_languages
+    bool known = specials->multilingual ? session->language < specials->n_languages &&
+                                              specials->language[session->language] >= 0
                                         : session->language == text_language_find("en");
     if (!known)
         return au_fail(fault, AURICLE_E_UNSUPPORTED, "this model does not know %s; it is %s",
@@ -109,12 +111,21 @@ enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *faul
                    "no memory for another session: lower the beam size or wait for others to end");
 }
 
-/* Conditioning on previous text needs one window after the other; nothing else does. */
+enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fault)
+{
+    return au_fail(fault, error,
+                   error == AURICLE_E_STATE ? "this unit is not out: it was completed before"
+                                            : "out of memory while keeping the transcript");
+}
+
+/* Conditioning on previous text and listening again need one window after the other; nothing else
+ * does. */
 static enum auricle_error make_strategy(struct auricle_session *session, struct au_fault *fault)
 {
     const struct auricle_options *o = &session->settings.options;
     bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
-                      (o->long_form == AURICLE_LONG_FORM_AUTO && o->condition_on_previous_text);
+                      (o->long_form == AURICLE_LONG_FORM_AUTO &&
+                       (o->condition_on_previous_text || o->hallucination_silence_threshold >= 0));
     return sequential ? recog_sequential_create(session, &session->strategy, fault)
                       : recog_batched_create(session, &session->strategy, fault);
 }
@@ -124,6 +135,10 @@ static enum auricle_error build(struct auricle_session *session,
 {
     struct auricle_engine *engine = session->engine;
     enum auricle_error error = recog_options_check(options, engine->max_beams, fault);
+    /* Ids above the timestamps are padding of the vocabulary, or tokens that are no time. */
+    size_t n_vocab = (size_t)engine->dims->n_vocab,
+           n_times = (size_t)engine->specials->timestamp_begin + (size_t)engine->dims->n_audio_ctx +
+                     1;
     if (!error)
         error = settings_init(&session->settings, options);
     if (!error)
@@ -131,8 +146,8 @@ static enum auricle_error build(struct auricle_session *session,
     if (!error)
         error = check_task(session, fault);
     if (!error)
-        error = recog_rules_init(&session->rules, engine->tokenizer, (size_t)engine->dims->n_vocab,
-                                 options);
+        error = recog_rules_init(&session->rules, engine->tokenizer,
+                                 n_times < n_vocab ? n_times : n_vocab, options);
     if (!error)
         error = recog_prompt_encode(engine->tokenizer, options->hotwords, &session->hotwords,
                                     &session->n_hotwords);
@@ -229,12 +244,21 @@ void auricle_session_destroy(struct auricle_session *session)
 
 /* ---- Work ------------------------------------------------------------------------------------ */
 
+static enum auricle_error result_taken(struct au_fault *fault)
+{
+    return au_fail(fault, AURICLE_E_STATE,
+                   "the result of this session was taken, and with that it has ended");
+}
+
 enum auricle_error auricle_session_next(struct auricle_session *session, struct auricle_unit **out,
                                         struct auricle_message *message)
 {
     struct au_fault fault = {0};
-    return recog_message(session->strategy.next(session->strategy.self, out, &fault), &fault,
-                         message);
+    *out = NULL;
+    enum auricle_error error = session->result ? AURICLE_OK : result_taken(&fault);
+    if (!error)
+        error = session->strategy.next(session->strategy.self, out, &fault);
+    return recog_message(error, &fault, message);
 }
 
 enum auricle_error auricle_session_complete(struct auricle_session *session,
@@ -242,12 +266,17 @@ enum auricle_error auricle_session_complete(struct auricle_session *session,
                                             struct auricle_message *message)
 {
     struct au_fault fault = {0};
+    enum auricle_error error = session->result ? AURICLE_OK : result_taken(&fault);
+    if (!error && unit->session != session)
+        error = au_fail(&fault, AURICLE_E_STATE, "this unit belongs to another session");
+    if (error)
+        return recog_message(error, &fault, message);
     if (unit->kind == RECOG_UNIT_ENCODE)
         session->timings.encoder += unit->seconds;
     else
         session->timings.decoder += unit->seconds;
-    return recog_message(session->strategy.complete(session->strategy.self, unit, &fault), &fault,
-                         message);
+    error = session->strategy.complete(session->strategy.self, unit, &fault);
+    return recog_message(error, &fault, message);
 }
 
 bool auricle_session_finished(const struct auricle_session *session)
@@ -268,6 +297,38 @@ void auricle_session_position(const struct auricle_session *session, double *sec
     session->strategy.position(session->strategy.self, seconds_done, seconds_total);
 }
 
+/* The text of the whole is what the tokens of all kept segments say together: characters whose
+ * bytes lie in two segments come out whole.                                                      */
+static enum auricle_error write_text(struct auricle_session *session)
+{
+    struct recog_result *result = session->result;
+    size_t n = 0;
+    for (size_t i = 0; i < result->pub.n_segments; i++)
+        n += result->segments[i].n_tokens;
+    int32_t *tokens = au_alloc_array(n ? n : 1, sizeof(*tokens));
+    if (!tokens)
+        return AURICLE_E_NOMEM;
+    n = 0;
+    for (size_t i = 0; i < result->pub.n_segments; i++) {
+        const struct auricle_segment *segment = &result->segments[i];
+        if (segment->n_tokens)
+            memcpy(tokens + n, segment->tokens, segment->n_tokens * sizeof(*tokens));
+        n += segment->n_tokens;
+    }
+    au_buf_clear(&result->text);
+    enum auricle_error error = text_decode(session->engine->tokenizer, tokens, n, &result->text);
+    recog_result_publish(result);
+    au_free(tokens);
+    return error;
+}
+
+/* Seconds of audio: exact once the end was seen, else what the file says of itself. */
+static double duration(const struct auricle_session *session)
+{
+    double seconds = recog_source_estimate(session->source);
+    return seconds > 0 ? seconds : 0;
+}
+
 enum auricle_error auricle_session_take_result(struct auricle_session *session,
                                                struct auricle_result **out)
 {
@@ -276,13 +337,14 @@ enum auricle_error auricle_session_take_result(struct auricle_session *session,
         return AURICLE_E_STATE;
     const char *warning = recog_source_warning(session->source);
     enum auricle_error error = warning ? recog_result_set_warning(result, warning) : AURICLE_OK;
+    if (!error)
+        error = write_text(session);
     if (error)
         return error;
     bool decided = session->language >= 0;
     result->pub.language = decided ? text_language_code(session->language) : NULL;
     result->pub.language_probability = decided ? session->language_probability : 0;
-    int64_t length = recog_source_length(session->source);
-    result->pub.duration = length < 0 ? 0 : (double)length / AUDIO_RATE_HZ;
+    result->pub.duration = duration(session);
     result->pub.timings = session->timings;
     result->pub.timings.decode_audio = recog_source_decode_seconds(session->source);
     result->pub.timings.mel += recog_source_mel_seconds(session->source);

@@ -39,6 +39,9 @@ struct auricle_session {
 /* The sentence of a strategy that could not be made for want of memory or decoder cells. */
 enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault);
 
+/* The sentence of a unit whose outcome could not be kept. */
+enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fault);
+
 /* Token id of the session's language. */
 int32_t recog_session_language_token(const struct auricle_session *session);
 

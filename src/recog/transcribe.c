@@ -59,7 +59,10 @@ static enum auricle_error drive(struct auricle_session *session,
     if (error && error != AURICLE_E_CANCELLED)
         return error;
     enum auricle_error taken = auricle_session_take_result(session, out);
-    return taken ? taken : error;
+    if (!taken)
+        return error;
+    const struct au_fault lost = {taken, "out of memory while putting the transcript together"};
+    return recog_message(taken, &lost, message);
 }
 
 enum auricle_error auricle_transcribe(struct auricle_engine *engine, const char *path,

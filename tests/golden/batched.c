@@ -89,6 +89,42 @@ static void batch_size_and_threads_change_nothing(void **state)
     auricle_engine_destroy(many);
 }
 
+/* With one word to say and three tokens to say it in, the random model writes a timestamp, the word
+ * and another timestamp, mostly long before the end of the speech: what follows is heard too, in its
+ * place, whatever the batch.                                                                     */
+static void what_follows_text_that_ends_early_is_heard(void **state)
+{
+    (void)state;
+    enum { N_SUPPRESSED = 50258, WORD = 1000 };
+    static int32_t suppress[N_SUPPRESSED];
+    for (int32_t id = 0; id < N_SUPPRESSED; id++)
+        suppress[id] = id == WORD ? 0 : id; /* end-of-text too */
+    struct auricle_options options;
+    options_for(&options);
+    options.n_temperatures = 1;
+    options.suppress_tokens = suppress;
+    options.n_suppress_tokens = N_SUPPRESSED;
+    options.vad = AURICLE_VAD_ENERGY;
+    options.vad_max_speech_seconds = 0;
+    options.max_initial_timestamp = -1;
+    options.max_tokens = 3;
+    struct auricle_engine *one = load(1, 1), *many = load(8, 2);
+    struct auricle_result *a = run(one, &options), *b = run(many, &options);
+    print_message("%zu segments, %d windows\n", a->n_segments, (int)a->timings.encoder_windows);
+    assert_true(a->timings.encoder_windows > 3); /* 75 s are three windows at most */
+    assert_same(a, b);
+    double last = 0;
+    for (size_t i = 0; i < a->n_segments; i++) {
+        assert_true(a->segments[i].start >= last - 0.5);
+        assert_true(a->segments[i].end <= a->duration + 1e-6);
+        last = a->segments[i].start;
+    }
+    auricle_result_destroy(a);
+    auricle_result_destroy(b);
+    auricle_engine_destroy(one);
+    auricle_engine_destroy(many);
+}
+
 static void segments_are_in_order_and_inside(void **state)
 {
     (void)state;
@@ -154,6 +190,7 @@ static void conditioning_needs_the_sequential_form(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_follows_text_that_ends_early_is_heard),
         cmocka_unit_test(batch_size_and_threads_change_nothing),
         cmocka_unit_test(segments_are_in_order_and_inside),
         cmocka_unit_test(silence_gives_no_text),

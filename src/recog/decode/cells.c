@@ -2,10 +2,12 @@
 #include "recog/decode/cells.h"
 
 #include <assert.h>
+#include <pthread.h>
 
 #include "base/mem.h"
 
 struct recog_cells {
+    pthread_mutex_t lock; /* over all that follows but n_cells */
     size_t n_cells, n_free, n_reserved;
     int32_t *free_list; /* a stack: the next cell to hand out is on top */
     uint16_t *refs;
@@ -16,6 +18,7 @@ enum auricle_error recog_cells_create(size_t n_cells, struct recog_cells **out)
     struct recog_cells *cells = au_calloc(1, sizeof(*cells));
     if (!cells)
         return AURICLE_E_NOMEM;
+    pthread_mutex_init(&cells->lock, NULL);
     cells->n_cells = cells->n_free = n_cells;
     cells->free_list = au_alloc_array(n_cells, sizeof(*cells->free_list));
     cells->refs = au_calloc(n_cells, sizeof(*cells->refs));
@@ -33,6 +36,7 @@ void recog_cells_destroy(struct recog_cells *cells)
 {
     if (!cells)
         return;
+    pthread_mutex_destroy(&cells->lock);
     au_free(cells->free_list);
     au_free(cells->refs);
     au_free(cells);
@@ -40,43 +44,56 @@ void recog_cells_destroy(struct recog_cells *cells)
 
 bool recog_cells_reserve(struct recog_cells *cells, size_t n)
 {
-    if (n > cells->n_cells - cells->n_reserved)
-        return false;
-    cells->n_reserved += n;
-    return true;
+    pthread_mutex_lock(&cells->lock);
+    bool room = n <= cells->n_cells - cells->n_reserved;
+    if (room)
+        cells->n_reserved += n;
+    pthread_mutex_unlock(&cells->lock);
+    return room;
 }
 
 void recog_cells_unreserve(struct recog_cells *cells, size_t n)
 {
+    pthread_mutex_lock(&cells->lock);
     assert(n <= cells->n_reserved);
     cells->n_reserved -= n;
+    pthread_mutex_unlock(&cells->lock);
 }
 
 int32_t recog_cells_take(struct recog_cells *cells)
 {
+    pthread_mutex_lock(&cells->lock);
     assert(cells->n_free > 0);
     int32_t cell = cells->free_list[--cells->n_free];
     cells->refs[cell] = 1;
+    pthread_mutex_unlock(&cells->lock);
     return cell;
 }
 
 void recog_cells_ref(struct recog_cells *cells, const int32_t *list, size_t n)
 {
+    pthread_mutex_lock(&cells->lock);
     for (size_t i = 0; i < n; i++)
         cells->refs[list[i]]++;
+    pthread_mutex_unlock(&cells->lock);
 }
 
 void recog_cells_unref(struct recog_cells *cells, const int32_t *list, size_t n)
 {
+    pthread_mutex_lock(&cells->lock);
     /* Backwards, so that the oldest cells end up on top of the stack and are reused first. */
     for (size_t i = n; i-- > 0;) {
         assert(cells->refs[list[i]] > 0);
         if (--cells->refs[list[i]] == 0)
             cells->free_list[cells->n_free++] = list[i];
     }
+    pthread_mutex_unlock(&cells->lock);
 }
 
-size_t recog_cells_in_use(const struct recog_cells *cells)
+size_t recog_cells_in_use(struct recog_cells *cells)
 {
-    return cells->n_cells - cells->n_free;
+    pthread_mutex_lock(&cells->lock);
+    size_t n = cells->n_cells - cells->n_free;
+    pthread_mutex_unlock(&cells->lock);
+    return n;
 }

@@ -4,7 +4,7 @@
  * a past share its cells, so reordering copies cell numbers. Freed cells are reused last in, first
  * out, which keeps the touched memory small. Whoever decodes reserves its worst case first, so that
  * taking a cell never fails in a hot path.
- * Owner: the engine's driving thread.                                                            */
+ * Thread: any; sessions with different owners share one. The lock is held for a few instructions.  */
 #ifndef RECOG_CELLS_H
 #define RECOG_CELLS_H
 
@@ -27,6 +27,6 @@ void recog_cells_unreserve(struct recog_cells *cells, size_t n);
 int32_t recog_cells_take(struct recog_cells *cells);
 void recog_cells_ref(struct recog_cells *cells, const int32_t *list, size_t n);
 void recog_cells_unref(struct recog_cells *cells, const int32_t *list, size_t n);
-size_t recog_cells_in_use(const struct recog_cells *cells);
+size_t recog_cells_in_use(struct recog_cells *cells);
 
 #endif

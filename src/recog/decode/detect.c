@@ -11,6 +11,9 @@ enum auricle_error recog_detect_init(struct recog_detect *detect, struct auricle
 
 void recog_detect_deinit(struct recog_detect *detect)
 {
+    if (detect->unit_out)
+        recog_cells_unref(detect->engine->free_cells, &detect->cell, 1);
+    detect->unit_out = false;
     if (detect->engine)
         recog_cells_unreserve(detect->engine->free_cells, 1);
     detect->engine = NULL;
@@ -21,6 +24,7 @@ struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auric
 {
     const struct text_specials *specials = detect->engine->specials;
     detect->cell = recog_cells_take(detect->engine->free_cells);
+    detect->unit_out = true;
     detect->row = (struct recog_row){.no_speech = -1,
                                      .choose = specials->language,
                                      .n_choose = specials->n_languages,
@@ -39,6 +43,7 @@ int recog_detect_done(struct recog_detect *detect)
 {
     int best = 0;
     recog_cells_unref(detect->engine->free_cells, &detect->cell, 1);
+    detect->unit_out = false;
     for (int i = 1; i < detect->row.n_choose; i++)
         best = detect->probability[i] > detect->probability[best] ? i : best;
     return best;

@@ -11,11 +11,12 @@ struct recog_detect {
     struct auricle_engine *engine; /* NULL: nothing reserved */
     struct auricle_unit unit;
     struct recog_row row;
-    int32_t cell;
+    int32_t cell; /* taken while the unit is out */
+    bool unit_out;
     float probability[TEXT_MAX_LANGUAGES];
 };
 
-/* Errors: LIMIT. A zeroed struct may be deinitialised. */
+/* Errors: LIMIT. A zeroed struct may be deinitialised, and one whose unit is out. */
 AURICLE_MUST_CHECK enum auricle_error recog_detect_init(struct recog_detect *detect,
                                                         struct auricle_engine *engine);
 void recog_detect_deinit(struct recog_detect *detect);

@@ -389,6 +389,11 @@ static void complete_beams(struct recog_search *s)
 {
     struct candidate list[RECOG_MAX_BEAM * RECOG_MAX_TOP];
     int n = collect(s, list), n_next = 0;
+    if (n == 0) { /* logits that are no numbers: what was written so far is all there is */
+        keep_unfinished(s);
+        finish(s);
+        return;
+    }
     for (int i = 0; i < n && n_next < s->config.beam_size; i++) {
         if (list[i].token == s->config.rules->eot)
             keep_candidate(s, &list[i]);

@@ -3,7 +3,15 @@
  * A ring of slots, each a window with its task and its map to the recording's time. `next` fills
  * free slots, then hands out the units of all tasks; finished windows leave in order from the
  * ring's head. The first window also tells the language: it is encoded like any other, one decoder
- * row reads the language from it, and tasks that are encoded wait until that is known.           */
+ * row reads the language from it, and tasks that are encoded wait until that is known.
+ *
+ * A slot's task, with its memory and decoder cells, is made when the first window needs it: a short
+ * recording takes one, and several sessions fit on one engine. When no cells are left the session
+ * goes on with the slots it has.
+ *
+ * A model sometimes ends its text long before the speech in the window ends. The sequential form
+ * would begin the next window there; so does this one: the unheard rest moves to the front of its
+ * slot and is decoded as another window, in the same place of the order.                         */
 #include "recog/longform/batched.h"
 
 #include <assert.h>
@@ -16,8 +24,15 @@
 #include "recog/longform/packer.h"
 #include "recog/longform/task.h"
 
+enum {
+    REST_MIN_MS = 2000,     /* a shorter rest is left: silence and padding around the last words */
+    REST_ADVANCE_MS = 1000, /* text that ends before this leaves no rest, so that there is an end */
+    STAMP_MS = 20,
+    SAMPLES_PER_MS = AUDIO_RATE_HZ / 1000,
+};
+
 struct slot {
-    struct recog_task *task;
+    struct recog_task *task; /* NULL: not made yet */
     struct recog_timeline timeline;
 };
 
@@ -28,8 +43,10 @@ struct batched {
     bool detecting; /* the language row is out */
     size_t n_slots, head, n_used;
     struct slot *slots;
-    float *samples; /* [window] scratch */
-    bool at_end;    /* the packer has given its last window */
+    float *samples;                 /* [window] the packer's window that waits for a slot */
+    size_t n_waiting;               /* samples in it; 0: none waits */
+    struct recog_timeline timeline; /* of it */
+    bool at_end;                    /* the packer has given its last window */
     bool finished;
     double done;               /* seconds of the recording that are final */
     int32_t *initial, *prefix; /* encoded prompts */
@@ -55,22 +72,33 @@ static void destroy(void *self)
     au_free(b);
 }
 
-/* As many slots as there are decoder cells for, at least one. */
-static enum auricle_error make_slots(struct batched *b)
+/* The next slot of the ring with its task, made or moved there from another free slot. Errors:
+ * NOMEM, LIMIT (no decoder cells left).                                                          */
+static enum auricle_error free_slot(struct batched *b, struct slot **out)
 {
-    size_t wanted = (size_t)b->session->engine->max_windows;
-    b->slots = au_calloc(wanted, sizeof(*b->slots));
-    if (!b->slots)
-        return AURICLE_E_NOMEM;
-    for (; b->n_slots < wanted; b->n_slots++) {
-        enum auricle_error error = recog_task_create(b->session, &b->slots[b->n_slots].task);
-        if (error == AURICLE_E_LIMIT && b->n_slots > 0)
-            break;
+    struct slot *slot = &b->slots[(b->head + b->n_used) % b->n_slots];
+    for (size_t i = b->n_used + 1; i < b->n_slots && !slot->task; i++) {
+        struct slot *other = &b->slots[(b->head + i) % b->n_slots];
+        slot->task = other->task;
+        other->task = NULL;
+    }
+    if (!slot->task) {
+        enum auricle_error error = recog_task_create(b->session, &slot->task);
         if (error)
             return error;
-        b->slots[b->n_slots].task->keep_tail = true;
+        slot->task->keep_tail = true;
     }
+    *out = slot;
     return AURICLE_OK;
+}
+
+/* The first slot at once: a session that exists can always go on. */
+static enum auricle_error make_slots(struct batched *b)
+{
+    struct slot *first;
+    b->n_slots = (size_t)b->session->engine->max_windows;
+    b->slots = au_calloc(b->n_slots, sizeof(*b->slots));
+    return b->slots ? free_slot(b, &first) : AURICLE_E_NOMEM;
 }
 
 static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
@@ -98,47 +126,58 @@ static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
 
 /* ---- Filling --------------------------------------------------------------------------------- */
 
-static void prepare(struct batched *b, struct slot *slot, size_t n_samples, int64_t *frames)
+static void prepare(struct batched *b, struct slot *slot, int64_t *frames)
 {
     const struct auricle_engine *engine = b->session->engine;
     size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
-    size_t inside = (n_samples + AUDIO_MEL_HOP - 1) / AUDIO_MEL_HOP;
+    size_t inside = (b->n_waiting + AUDIO_MEL_HOP - 1) / AUDIO_MEL_HOP;
     inside = inside < window ? inside : window;
     struct audio_span span = {.samples = b->samples,
-                              .count = n_samples,
+                              .count = b->n_waiting,
                               .total = (int64_t)(window + 2) * AUDIO_MEL_HOP + AUDIO_MEL_FFT};
     float max = -INFINITY;
+    int64_t began = au_now_ns();
     audio_mel_log(engine->mel, &span, 0, (int64_t)inside, slot->task->mel, &max);
     audio_mel_normalise(slot->task->mel, inside * n_mels, max);
     memset(slot->task->mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
-    recog_task_hear(slot->task, b->samples, n_samples);
+    b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
+    recog_task_hear(slot->task, b->samples, b->n_waiting);
     *frames = (int64_t)inside;
+}
+
+static void begin_waiting(struct batched *b, struct slot *slot)
+{
+    struct recog_task_start start = {.previous = b->initial, .n_previous = b->n_initial};
+    if (!b->prefix_used) {
+        start.prefix = b->prefix;
+        start.n_prefix = b->n_prefix;
+        b->prefix_used = true;
+    }
+    slot->timeline = b->timeline;
+    prepare(b, slot, &start.segment_frames);
+    recog_task_begin(slot->task, &start);
+    b->n_waiting = 0;
+    b->n_used++;
 }
 
 static enum auricle_error fill(struct batched *b, struct au_fault *fault)
 {
     while (b->n_used < b->n_slots && !b->at_end) {
-        struct slot *slot = &b->slots[(b->head + b->n_used) % b->n_slots];
-        size_t n_samples;
-        enum auricle_error error = recog_packer_next(b->packer, b->samples, &n_samples,
-                                                     &slot->timeline, fault);
+        struct slot *slot;
+        enum auricle_error error = AURICLE_OK;
+        if (!b->n_waiting)
+            error = recog_packer_next(b->packer, b->samples, &b->n_waiting, &b->timeline, fault);
         if (error)
             return error;
-        if (!n_samples) {
-            b->at_end = true;
+        b->at_end = !b->n_waiting;
+        if (b->at_end)
             break;
-        }
-        struct recog_task_start start = {.previous = b->initial, .n_previous = b->n_initial};
-        if (!b->prefix_used) {
-            start.prefix = b->prefix;
-            start.n_prefix = b->n_prefix;
-            b->prefix_used = true;
-        }
-        int64_t began = au_now_ns();
-        prepare(b, slot, n_samples, &start.segment_frames);
-        b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
-        recog_task_begin(slot->task, &start);
-        b->n_used++;
+        error = free_slot(b, &slot);
+        if (error == AURICLE_E_LIMIT && b->n_used) /* other sessions have the cells: go on as is */
+            break;
+        if (error)
+            return recog_no_room(error, fault);
+        begin_waiting(b, slot);
     }
     return AURICLE_OK;
 }
@@ -164,18 +203,41 @@ static enum auricle_error emit(struct slot *slot)
     return AURICLE_OK;
 }
 
-/* The text of the whole is that of its segments. */
-static enum auricle_error finish(struct batched *b)
+/* Where the text ends when the model stopped well before the end of the window's speech, in
+ * milliseconds from its beginning; 0 when all was heard. A lone last timestamp says that nothing
+ * follows: it is believed where no detector has said that everything in the window is speech.    */
+static int64_t heard_until(const struct batched *b, const struct slot *slot)
 {
-    struct recog_result *result = b->session->result;
-    enum auricle_error error = AURICLE_OK;
-    for (size_t i = 0; !error && i < result->pub.n_segments; i++)
-        error = recog_result_add_text(result, result->segments[i].text);
-    b->finished = true;
-    return error;
+    const struct recog_task *task = slot->task;
+    const struct recog_search_result *best = &task->decoded.best;
+    int32_t begin = b->session->engine->specials->timestamp_begin;
+    bool detector = b->session->settings.options.vad != AURICLE_VAD_OFF;
+    if (task->decoded.silence || best->n_tokens < 2 || best->tokens[best->n_tokens - 1] < begin ||
+        (task->single_ending && !detector))
+        return 0;
+    int64_t heard = (int64_t)(best->tokens[best->n_tokens - 1] - begin) * STAMP_MS;
+    int64_t all = recog_timeline_length(&slot->timeline) / SAMPLES_PER_MS;
+    return heard >= REST_ADVANCE_MS && all - heard > REST_MIN_MS ? heard : 0;
 }
 
-/* Finished windows leave in order. */
+/* What follows the text becomes the slot's window. Its log-mel is there already. */
+static void begin_rest(struct batched *b, struct slot *slot, int64_t heard_ms)
+{
+    const struct auricle_engine *engine = b->session->engine;
+    struct recog_task *task = slot->task;
+    size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
+    size_t skip = (size_t)heard_ms / 10, rest = (size_t)task->segment_frames - skip;
+    memmove(task->mel, task->mel + skip * n_mels, rest * n_mels * sizeof(float));
+    memset(task->mel + rest * n_mels, 0, (window - rest) * n_mels * sizeof(float));
+    memmove(task->loudness, task->loudness + skip, rest * sizeof(float));
+    memset(task->loudness + rest, 0, (window - rest) * sizeof(float));
+    recog_timeline_drop(&slot->timeline, heard_ms * SAMPLES_PER_MS);
+    recog_task_begin(task, &(struct recog_task_start){.segment_frames = (int64_t)rest,
+                                                      .previous = b->initial,
+                                                      .n_previous = b->n_initial});
+}
+
+/* Finished windows leave in order; the first one stays while it has a rest to be heard. */
 static enum auricle_error drain(struct batched *b)
 {
     while (b->n_used && recog_task_finished(b->slots[b->head].task)) {
@@ -183,11 +245,18 @@ static enum auricle_error drain(struct batched *b)
         enum auricle_error error = emit(slot);
         if (error)
             return error;
-        b->done = recog_timeline_seconds(&slot->timeline, (double)INFINITY, RECOG_SIDE_END);
+        int64_t heard = heard_until(b, slot);
+        int64_t last = heard ? heard * SAMPLES_PER_MS : recog_timeline_length(&slot->timeline);
+        b->done = (double)recog_timeline_map(&slot->timeline, last, RECOG_SIDE_END) / AUDIO_RATE_HZ;
+        if (heard) {
+            begin_rest(b, slot, heard);
+            return AURICLE_OK;
+        }
         b->head = (b->head + 1) % b->n_slots;
         b->n_used--;
     }
-    return b->at_end && !b->n_used ? finish(b) : AURICLE_OK;
+    b->finished = b->at_end && !b->n_used;
+    return AURICLE_OK;
 }
 
 /* ---- The machine ----------------------------------------------------------------------------- */
@@ -220,8 +289,7 @@ static enum auricle_error next(void *self, struct auricle_unit **out, struct au_
     enum auricle_error error = fill(b, fault);
     if (error)
         return error;
-    if (b->at_end && !b->n_used && !b->finished)
-        return finish(b);
+    b->finished = b->at_end && !b->n_used;
     *out = next_unit(b);
     return AURICLE_OK;
 }
@@ -241,7 +309,7 @@ static enum auricle_error complete(void *self, struct auricle_unit *unit, struct
         if (!error)
             error = drain(b);
     }
-    return error ? au_fail(fault, error, "out of memory while keeping the transcript") : AURICLE_OK;
+    return error ? recog_not_kept(error, fault) : AURICLE_OK;
 }
 
 static bool finished(const void *self)

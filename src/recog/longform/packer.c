@@ -133,6 +133,18 @@ static enum auricle_error feed(struct recog_packer *packer, struct au_fault *fau
     return AURICLE_OK;
 }
 
+/* Behind the last clip nothing needs to be heard: the rest of the recording is left unread. */
+static enum auricle_error hear_more(struct recog_packer *packer, struct au_fault *fault)
+{
+    struct recog_speech wanted;
+    if (recog_clips_at(&packer->clips, packer->fed, &wanted))
+        return feed(packer, fault);
+    recog_vad_finish(packer->vad);
+    take_spans(packer);
+    packer->at_end = true;
+    return AURICLE_OK;
+}
+
 /* Next stretch of speech inside the clips; false at the end. */
 static enum auricle_error detected(struct recog_packer *packer, struct recog_speech *out,
                                    bool *found, struct au_fault *fault)
@@ -142,7 +154,7 @@ static enum auricle_error detected(struct recog_packer *packer, struct recog_spe
         if (!packer->n_pending) {
             if (packer->at_end)
                 return AURICLE_OK;
-            enum auricle_error error = feed(packer, fault);
+            enum auricle_error error = hear_more(packer, fault);
             if (error)
                 return error;
             continue;
@@ -191,7 +203,8 @@ static enum auricle_error by_loudness(struct recog_packer *packer, float *sample
     if (error)
         return error;
     bool more = got == packer->window && left > (int64_t)packer->window;
-    *n = more ? quietest(samples, got - QUIET_SEARCH, got) : got;
+    size_t search = got < 2 * (size_t)QUIET_SEARCH ? got / 2 : (size_t)QUIET_SEARCH;
+    *n = more ? quietest(samples, got - search, got) : got;
     packer->cut = clip.start + (int64_t)(*n ? *n : wanted);
     if (*n)
         (void)recog_timeline_add(timeline, clip.start, (int64_t)*n);

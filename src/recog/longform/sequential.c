@@ -47,7 +47,6 @@ struct sequential {
     size_t prompt_reset; /* conditioning starts here */
     int32_t *previous;   /* [n_text_ctx] what this window is conditioned on */
     double last_speech;  /* end of the last word */
-    struct au_buf text;
 };
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -107,7 +106,6 @@ static void destroy(void *self)
     au_free(seq->tokens);
     recog_clips_deinit(&seq->clips);
     recog_detect_deinit(&seq->detect);
-    au_buf_deinit(&seq->text);
     au_free(seq);
 }
 
@@ -231,6 +229,7 @@ static void begin_task(struct sequential *seq)
                                                            .n_previous = previous_text(seq),
                                                            .prefix = seq->prefix,
                                                            .n_prefix = seq->n_prefix});
+    seq->n_prefix = 0; /* the first window's alone */
 }
 
 /* ---- After a window -------------------------------------------------------------------------- */
@@ -316,11 +315,7 @@ static enum auricle_error next_window(struct sequential *seq, struct au_fault *f
 {
     if (!find_window(seq)) {
         seq->phase = PHASE_DONE;
-        au_buf_clear(&seq->text);
-        enum auricle_error error = text_decode(seq->session->engine->tokenizer,
-                                               seq->tokens + seq->n_initial,
-                                               seq->n_tokens - seq->n_initial, &seq->text);
-        return error ? error : recog_result_add_text(seq->session->result, seq->text.data);
+        return AURICLE_OK;
     }
     seq->phase = PHASE_WINDOW;
     enum auricle_error error = load_mel(seq, seq->seek, seq->segment_frames, fault);
@@ -376,13 +371,14 @@ static enum auricle_error complete(void *self, struct auricle_unit *unit, struct
     } else if (unit && unit == seq->language_unit) {
         seq->language_unit = NULL;
         bool encoded = seq->phase == PHASE_LANGUAGE_ENCODE;
+        seq->session->timings.encoder_windows += encoded;
         seq->phase = encoded ? PHASE_LANGUAGE_DECODE : PHASE_NEXT;
         if (!encoded)
             language_decided(seq);
     } else {
         return au_fail(fault, AURICLE_E_STATE, "this unit was not handed out by this session");
     }
-    return error ? au_fail(fault, error, "out of memory while keeping the transcript") : AURICLE_OK;
+    return error ? recog_not_kept(error, fault) : AURICLE_OK;
 }
 
 static bool finished(const void *self)
@@ -411,7 +407,6 @@ enum auricle_error recog_sequential_create(struct auricle_session *session,
     seq->window_frames = recog_engine_window_frames(session->engine);
     seq->n_mels = (size_t)session->engine->dims->n_mels;
     seq->max = -INFINITY;
-    au_buf_init(&seq->text, 0);
     enum auricle_error error = recog_clips_init(&seq->clips, &session->settings.options);
     if (!error)
         error = allocate(seq);

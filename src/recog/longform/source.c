@@ -1,6 +1,7 @@
 /* A recording as a sliding window of samples. See source.h. */
 #include "recog/longform/source.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,11 +129,19 @@ static size_t copy_inside(float *out, size_t n, int64_t first, const float *from
     return count;
 }
 
+/* Samples from outside may be anything; what is no number would spread over the whole window. */
+static void make_finite(float *samples, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        samples[i] = isfinite(samples[i]) ? samples[i] : 0;
+}
+
 enum auricle_error recog_source_read(struct recog_source *source, int64_t first, size_t n,
                                      float *out, size_t *n_read, struct au_fault *fault)
 {
-    if (source->samples) {
+    if (!source->reader) {
         *n_read = copy_inside(out, n, first, source->samples, 0, (size_t)source->length);
+        make_finite(out, *n_read);
         return AURICLE_OK;
     }
     enum auricle_error error = AURICLE_OK;
