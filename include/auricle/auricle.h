@@ -6,10 +6,11 @@
  * auricle_session_complete takes what they gave. auricle_transcribe does all of that for one
  * recording.
  *
- * Threads: an engine may be used from any thread; its runs wait for one another (auricle_transcribe
- * and auricle_detect_language run it too). A session has one owner. Structs that callers fill start with `size`: set it with the AURICLE_*_INIT macros, so
- * that later versions can add members. Strings are UTF-8. Times are seconds from the start of the
- * recording. Functions that fail return a negative enum auricle_error and, where they take an
+ * Threads: an engine may be used from any thread; its runs wait for one another
+ * (auricle_transcribe and auricle_detect_language run it too). A session has one owner. Structs
+ * that callers fill start with `size`: set it with the AURICLE_*_INIT macros, so that later
+ * versions can add members. Strings are UTF-8. Times are seconds from the start of the recording.
+ * Functions that fail return a negative enum auricle_error and, where they take an
  * `auricle_message`, leave a sentence for people in it.                                          */
 #ifndef AURICLE_AURICLE_H
 #define AURICLE_AURICLE_H
@@ -277,8 +278,8 @@ AURICLE_API const struct auricle_segment *auricle_session_segments(
     const struct auricle_session *session, size_t *n);
 AURICLE_API void auricle_session_position(const struct auricle_session *session,
                                           double *seconds_done, double *seconds_total);
-/* Move the result out: all of it when finished, otherwise what is final. The session has then ended:
- * STATE is what its next, complete and another take give.                                        */
+/* Move the result out: all of it when finished, otherwise what is final. The session has then
+ * ended: STATE is what its next, complete and another take give.                                 */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_take_result(
     struct auricle_session *session, struct auricle_result **out);
 

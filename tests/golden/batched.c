@@ -89,9 +89,9 @@ static void batch_size_and_threads_change_nothing(void **state)
     auricle_engine_destroy(many);
 }
 
-/* With one word to say and three tokens to say it in, the random model writes a timestamp, the word
- * and another timestamp, mostly long before the end of the speech: what follows is heard too, in its
- * place, whatever the batch.                                                                     */
+/* With one word to say and three tokens to say it in, the random model writes a timestamp, the
+ * word and another timestamp, mostly long before the end of the speech: what follows is heard too,
+ * in its place, whatever the batch.                                                              */
 static void what_follows_text_that_ends_early_is_heard(void **state)
 {
     (void)state;

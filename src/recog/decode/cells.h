@@ -4,7 +4,7 @@
  * a past share its cells, so reordering copies cell numbers. Freed cells are reused last in, first
  * out, which keeps the touched memory small. Whoever decodes reserves its worst case first, so that
  * taking a cell never fails in a hot path.
- * Thread: any; sessions with different owners share one. The lock is held for a few instructions.  */
+ * Thread: any; sessions with different owners share one.                                         */
 #ifndef RECOG_CELLS_H
 #define RECOG_CELLS_H
 

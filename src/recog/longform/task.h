@@ -3,7 +3,7 @@
  *
  * Every long-form strategy is made of these. The strategy fills `mel` and calls begin; units
  * come from next and go back to complete; when finished, the results stand in the public members
- * until the next begin. Owner: one session's thread. Only create allocates, and what word times need. */
+ * until the next begin. Owner: one session's thread. Only create allocates, and word times. */
 #ifndef RECOG_TASK_H
 #define RECOG_TASK_H
 

@@ -4,8 +4,8 @@
  * over the frames with audio, standardised over the tokens, median-filtered, averaged, and warped.
  * A state machine like the search: recog_align_next describes decoder rows, recog_align_complete
  * takes their scores. Scores of every head, token and frame are needed at once: they are allocated
- * for the text at hand when an alignment begins and released when it ends, since for a whole context
- * they would be tens of megabytes for each window. Owner: one session's thread.
+ * for the text at hand when an alignment begins and released when it ends, since for a whole
+ * context they would be tens of megabytes for each window. Owner: one session's thread.
  * Source: openai/whisper timing.py (find_alignment).                                             */
 #ifndef RECOG_ALIGN_H
 #define RECOG_ALIGN_H
