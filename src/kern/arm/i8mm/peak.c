@@ -13,8 +13,9 @@ static double peak_int8(size_t rounds)
         acc[i] = vdupq_n_s32(0);
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < CHAINS; i++) {
-            acc[i] = vmmlaq_s32(acc[i], one, one);
-            __asm__ volatile("" : "+w"(acc[i])); /* the chain is the point: keep it */
+            int32x4_t next = vmmlaq_s32(acc[i], one, one);
+            __asm__ volatile("" : "+w"(next)); /* the chain is the point: keep it */
+            acc[i] = next;
         }
     }
     return 2.0 * 32.0 * CHAINS * (double)rounds;
@@ -28,8 +29,9 @@ static double peak_bf16(size_t rounds)
         acc[i] = vdupq_n_f32(0.0f);
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < CHAINS; i++) {
-            acc[i] = vbfmmlaq_f32(acc[i], zero, zero);
-            __asm__ volatile("" : "+w"(acc[i]));
+            float32x4_t next = vbfmmlaq_f32(acc[i], zero, zero);
+            __asm__ volatile("" : "+w"(next));
+            acc[i] = next;
         }
     }
     return 2.0 * 16.0 * CHAINS * (double)rounds;

@@ -23,6 +23,17 @@ static inline void finish128(const struct kern_gemm_job *job, float32x4_t acc, s
     store4(job->out + at, left, acc);
 }
 
+/* The same for a tile in memory: rows of `width` columns. Not inlined: as long as a loop that is
+ * not unrolled reads the accumulators, the compiler stores them at every step of k.              */
+__attribute__((noinline, unused)) static void finish_tile(const struct kern_gemm_job *job,
+                                                          const float *sums, size_t width, size_t m,
+                                                          size_t rows, size_t n, size_t n1)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < width; i += W)
+            finish128(job, vld1q_f32(sums + r * width + i), m + r, n + i, n1);
+}
+
 /* The parts of an int8 product. */
 struct int8_operands {
     const int8_t *blocks; /* prepared rows */

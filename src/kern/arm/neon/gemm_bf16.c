@@ -33,9 +33,11 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
             }
         }
     }
+    float sums[ROWS * QUARTERS * W];
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < QUARTERS; q++)
-            finish128(job, acc[r][q], m + r, n + q * W, n1);
+            vst1q_f32(sums + (r * QUARTERS + q) * W, acc[r][q]);
+    finish_tile(job, sums, QUARTERS * W, m, rows, n, n1);
 }
 
 void kern_gemm_bf16_neon(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,

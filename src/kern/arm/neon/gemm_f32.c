@@ -26,9 +26,11 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
             for (size_t q = 0; q < quarters; q++)
                 acc[r][q] = vfmaq_n_f32(acc[r][q], b[q], x[r * n_k + k]);
     }
+    float sums[ROWS * QUARTERS * W];
     for (size_t r = 0; r < rows; r++)
         for (size_t q = 0; q < quarters; q++)
-            finish128(job, acc[r][q], m + r, n + q * W, n1);
+            vst1q_f32(sums + (r * quarters + q) * W, acc[r][q]);
+    finish_tile(job, sums, quarters * W, m, rows, n, n1);
 }
 
 static void panel(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n, size_t n1)

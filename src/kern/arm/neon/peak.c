@@ -14,8 +14,9 @@ double kern_peak_neon(enum kern_type type, size_t rounds)
         acc[i] = vdupq_n_f32((float)i);
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < CHAINS; i++) {
-            acc[i] = vfmaq_f32(half, acc[i], half);
-            __asm__ volatile("" : "+w"(acc[i])); /* the chain is the point: keep it */
+            float32x4_t next = vfmaq_f32(acc[i], half, half);
+            __asm__ volatile("" : "+w"(next)); /* the chain is the point: keep it */
+            acc[i] = next;
         }
     }
     return 2.0 * 4.0 * CHAINS * (double)rounds;

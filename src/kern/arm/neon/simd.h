@@ -104,10 +104,12 @@ static inline float fold128(float32x4_t v4)
 /* The whole fold of 64 lanes held in sixteen registers, which it uses up. */
 static inline float fold64(float32x4_t *lane)
 {
-    for (size_t width = 8; width > 0; width /= 2)
-        for (size_t j = 0; j < width; j++)
-            lane[j] = vaddq_f32(lane[j], lane[j + width]);
-    return fold128(lane[0]);
+    for (size_t j = 0; j < 8; j++)
+        lane[j] = vaddq_f32(lane[j], lane[j + 8]);
+    for (size_t j = 0; j < 4; j++)
+        lane[j] = vaddq_f32(lane[j], lane[j + 4]);
+    const float32x4_t even = vaddq_f32(lane[0], lane[2]), odd = vaddq_f32(lane[1], lane[3]);
+    return fold128(vaddq_f32(even, odd));
 }
 
 #endif
