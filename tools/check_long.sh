@@ -51,6 +51,15 @@ fuzzed() {
     return $status
 }
 
+# The kernels of 64-bit ARM, alone: a static cross build under qemu, first as a processor with every
+# extension, then as one without dot products.
+on_arm() {
+    configured build-arm --cross-file tools/cross/aarch64.ini --buildtype=release \
+        -Dkernels_only=true || return
+    QEMU_CPU=max tools/run_tests.py build-arm --suite kern --timeout-multiplier 3 &&
+        QEMU_CPU=cortex-a57 tools/run_tests.py build-arm --suite kern --timeout-multiplier 3
+}
+
 part 'long tests' tools/run_tests.py "$build" --suite long
 part 'address and undefined-behaviour sanitizers' sanitized
 if command -v clang >/dev/null; then
@@ -58,6 +67,12 @@ if command -v clang >/dev/null; then
     part 'fuzzing' fuzzed
 else
     printf '\n== clang, fuzzing ==\nclang is not installed: skipped (tools/install-deps.sh dev)\n'
+fi
+if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
+    part 'kernels of 64-bit ARM' on_arm
+else
+    printf '\n== kernels of 64-bit ARM ==\n'
+    echo 'aarch64-linux-gnu-gcc or qemu-aarch64 is absent: skipped (tools/install-deps.sh dev)'
 fi
 levels=$("$build/auricle" doctor | sed -n 's/.*(usable: \(.*\)).*/\1/p' | tr -d ,)
 for level in $levels; do

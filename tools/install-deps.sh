@@ -2,7 +2,7 @@
 # Installs what auricle needs and this machine lacks. Run as: install-deps.sh [build] [test] [dev]
 #   build  what it takes to build and run the program (the default)
 #   test   what `make test` needs beyond that
-#   dev    clang, clang-format 14, ccache, valgrind
+#   dev    clang, clang-format 14, ccache, valgrind, a compiler and an emulator for 64-bit ARM
 # Each part is looked for by what it provides (a command, a pkg-config module), so libraries that
 # came another way count too. Packages come from apt (Debian 12, Ubuntu 24.04), as root or with
 # sudo. Where everything is there nothing is done, on any system.
@@ -53,6 +53,9 @@ need_dev() {
     need_command clang-format-14 clang-format-14
     need_command ccache ccache
     need_command valgrind valgrind
+    need_command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+    [ -e /usr/aarch64-linux-gnu/include/stdio.h ] || missing="$missing libc6-dev-arm64-cross"
+    need_command qemu-aarch64 qemu-user
 }
 
 [ $# -gt 0 ] || set -- build
