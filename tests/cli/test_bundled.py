@@ -1,5 +1,6 @@
 """What works from a fresh clone: the bundled models on the project's own recordings."""
 
+import glob
 import json
 import os
 import sys
@@ -42,6 +43,24 @@ class Bundled(cli.Case):
         lengths = [json.loads(line)["duration"] for line in done.stdout.splitlines()]
         self.assertEqual(len(lengths), 3)
         self.assertLess(max(lengths) - min(lengths), 0.2)
+
+    def test_a_person_is_heard_to_speak(self):
+        """alsa-utils brings a human voice that says "front left" and the like."""
+        sounds = sorted(glob.glob("/usr/share/sounds/alsa/*_*.wav"))
+        if not sounds:
+            self.skipTest("alsa-utils' channel-test sounds are not installed")
+        done = run("transcribe", "-q", "--language", "en", "-f", "json", *sounds)
+        self.expect(done, cli.OK)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(results), len(sounds))
+        spoken = [result for result in results if result["text"].strip()]
+        self.assertGreaterEqual(2 * len(spoken), len(sounds))
+        for result in results:
+            self.assertTrue(1 < result["duration"] < 3)
+            for segment in result["segments"]:
+                self.assertLessEqual(segment["end"], result["duration"] + 0.01)
+        heard = run("vad", "-q", *sounds).stdout.splitlines()
+        self.assertGreaterEqual(len(heard), len(sounds))  # a line for each stretch of speech
 
     def test_silence_is_no_failure(self):
         silence = bytes(2 * 16000 * 5)
