@@ -93,7 +93,9 @@ class Results(cli.Case):
         for number, segment in enumerate(document["segments"]):
             self.assertEqual(list(segment)[:10], SEGMENT_MEMBERS)
             self.assertEqual(segment["id"], number)
-        self.assertEqual("".join(s["text"] for s in document["segments"]), document["text"])
+        # Sampled special tokens stand in the whole text alone, as in the original's.
+        plain = re.sub(r"<\|\w+\|>", "", document["text"])
+        self.assertEqual("".join(s["text"] for s in document["segments"]), plain)
 
     def test_several_json_results_are_lines(self):
         done = transcribe("-f", "json", JFK, CLIP)
