@@ -18,7 +18,7 @@ AURICLE = os.environ.get("AURICLE", os.path.join(ROOT, "build", "auricle"))
 MODEL = os.environ.get("NANO_MODEL", os.path.join(ROOT, "models", "nano"))
 SPEECH = os.environ.get("SPEECH", os.path.join(ROOT, "..", "shared", "speech"))
 LONGEST_S = 12
-MARGIN = 0.1  # logits; float32 against float32 differs by up to 0.03 after a dozen tokens
+MARGIN = 0.05  # logits; float32 against float32 differs by up to 0.03 after a dozen tokens
 
 
 def clips():
@@ -37,7 +37,7 @@ class SameTokens(unittest.TestCase):
 
     def heard(self, path, folder):
         subprocess.run([AURICLE, "transcribe", "--quiet", "-m", MODEL, "--compute-type", "f32", "-l", "en",
-                        "--temperature", "0", "--no-speech-threshold", "1.0", "--no-timestamps",
+                        "--temperature", "0", "--vad", "off", "--no-filter", "--no-speech-threshold", "1.0", "--no-timestamps",
                         "--threads", "1", "-f", "json", "-o", folder, path], check=True)
         name = os.path.splitext(os.path.basename(path))[0] + ".json"
         with open(os.path.join(folder, name), encoding="utf-8") as f:
