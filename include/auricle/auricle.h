@@ -283,6 +283,95 @@ AURICLE_API void auricle_session_position(const struct auricle_session *session,
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_take_result(
     struct auricle_session *session, struct auricle_result **out);
 
+/* ---- Audio that is not there yet ------------------------------------------------------------- */
+
+/* A recording whose samples (16 kHz mono) come from elsewhere while they are heard: from a decoder
+ * in another process, say. The functions are called by the session, on its owner's thread, and must
+ * not wait.                                                                                      */
+struct auricle_feed {
+    size_t size;
+    void *context;
+    /* Samples [first, first + n) into out; *n_read is smaller than n only at the end of the
+     * recording. AGAIN when they are not there yet. Another error ends the session.              */
+    enum auricle_error (*read)(void *context, int64_t first, size_t n, float *out, size_t *n_read,
+                               struct auricle_message *message);
+    int64_t (*length)(void *context);  /* samples; -1 until known for certain */
+    double (*estimate)(void *context); /* seconds, by the header; negative when unknown */
+};
+/* The feed is copied; its context is borrowed until the session is destroyed. */
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_feed(
+    struct auricle_engine *engine, const struct auricle_feed *feed,
+    const struct auricle_options *options, struct auricle_session **out,
+    struct auricle_message *message);
+
+/* Why auricle_session_next had no unit. */
+enum auricle_wait {
+    AURICLE_WAIT_NONE,  /* call it again: it does a bounded amount of its own work per call */
+    AURICLE_WAIT_UNITS, /* units are out and must be completed first */
+    AURICLE_WAIT_AUDIO, /* more audio must come */
+    AURICLE_WAIT_ROOM,  /* other sessions hold all of the engine's decoder cells */
+    AURICLE_WAIT_END    /* finished */
+};
+AURICLE_API enum auricle_wait auricle_session_wait(const struct auricle_session *session);
+
+/* Windows this session may have in work at once, from now on: at least 1, at most the engine's
+ * max_windows, which is also the default.                                                        */
+AURICLE_API void auricle_session_set_max_windows(struct auricle_session *session, int n);
+
+/* ---- Streams --------------------------------------------------------------------------------- */
+
+/* Somebody is speaking. A stream is a session that is fed as the audio comes and tells events:
+ * what was heard so far (partial), then, after a silence, what was said (final). Finals equal what
+ * an offline session hears in the same stretch of audio.                                         */
+struct auricle_stream_options {
+    size_t size;
+    double endpoint_ms; /* silence that ends an utterance; 0: 500 */
+    double partial_ms;  /* new speech between two partials; 0: 500; negative: no partials */
+    double max_utterance_seconds; /* a longer one is cut at its best silence; 0: 28 */
+    double buffer_seconds;        /* audio kept for a session that is behind; 0: 60 */
+};
+#define AURICLE_STREAM_OPTIONS_INIT                   \
+    {                                                 \
+        .size = sizeof(struct auricle_stream_options) \
+    }
+AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_stream(
+    struct auricle_engine *engine, const struct auricle_options *options,
+    const struct auricle_stream_options *stream, struct auricle_session **out,
+    struct auricle_message *message);
+
+/* The feeding side: one thread, which need not be the session's owner. Samples are 16 kHz mono;
+ * returns how many were taken, fewer than n when the buffer is full. Wait-free.                  */
+AURICLE_API size_t auricle_stream_feed(struct auricle_session *session, const float *samples,
+                                       size_t n);
+/* Make final what was fed so far, without waiting for silence; answered by one FLUSHED event. */
+AURICLE_API void auricle_stream_flush(struct auricle_session *session);
+/* No more audio: the rest is heard, then the session is finished. */
+AURICLE_API void auricle_stream_close(struct auricle_session *session);
+
+enum auricle_stream_kind {
+    AURICLE_STREAM_SPEECH_STARTED, /* start */
+    AURICLE_STREAM_PARTIAL,        /* replaces the last partial */
+    AURICLE_STREAM_FINAL,          /* one segment, words included; never taken back */
+    AURICLE_STREAM_SPEECH_ENDED,   /* end; after the finals of the utterance */
+    AURICLE_STREAM_FLUSHED         /* everything fed before the flush is final */
+};
+struct auricle_stream_event {
+    enum auricle_stream_kind kind;
+    double start, end; /* seconds since the first sample fed */
+    const char *text;  /* of a partial: all of it */
+    size_t n_stable;   /* of a partial: its first bytes that two passes agreed on */
+    const struct auricle_segment *segment; /* of a final (words and all); for a partial with word
+                                              times its words are in here too; else NULL */
+    const char *language;                  /* code; NULL: not decided */
+    float language_probability;
+    float confidence;   /* of a partial or final: mean probability of its tokens */
+    bool end_of_speech; /* of a final: the last one of its utterance */
+};
+/* The next event, oldest first; false when there is none. What it points to is good until the next
+ * call. A partial that a later event of the same utterance supersedes may be left out. Owner.    */
+AURICLE_API bool auricle_stream_next_event(struct auricle_session *session,
+                                           struct auricle_stream_event *out);
+
 /* ---- Languages and output formats ------------------------------------------------------------ */
 
 /* Probability of every language the model knows, for the first 30 s of n samples: probabilities

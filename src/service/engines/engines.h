@@ -1,0 +1,72 @@
+/* Loaded models, one copy each for everybody.
+ *
+ * Names are those of --model, of the registry, or OpenAI's ("whisper-1" and the like stand for the
+ * default model). Loading happens on a thread of its own: the new model is loaded before old ones
+ * are freed, unless the byte budget leaves no room for both. When more than max_loaded models or
+ * max_bytes are held, the one unused for longest goes; one in use or pinned never does. One that
+ * nobody used for ttl_seconds goes as well.
+ * Thread: any.                                                                                   */
+#ifndef SERVICE_ENGINES_H
+#define SERVICE_ENGINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auricle/auricle.h"
+#include "base/error.h"
+
+struct service_engines; /* opaque */
+struct service_engine;  /* opaque: a lease on one loaded model */
+
+struct service_engines_config {
+    const char *model;     /* the default: a name or a path; NULL: as the command line chooses */
+    const char *model_dir; /* as --model-dir */
+    const char *vad_model;
+    const char *cache_folder;
+    int threads;
+    enum auricle_compute compute;
+    const char *cpu_level;
+    int max_windows, max_beams;
+    int max_loaded;     /* 0: 2 */
+    uint64_t max_bytes; /* 0: no limit */
+    double ttl_seconds; /* negative: never; 0: as soon as nobody uses it */
+};
+
+/* Loads the default model, so that a server that is up can answer. */
+AURICLE_MUST_CHECK enum auricle_error service_engines_create(
+    const struct service_engines_config *config, struct service_engines **out,
+    struct au_fault *fault);
+/* No lease may be held. */
+void service_engines_destroy(struct service_engines *engines);
+
+/* lease NULL: the fault says why (NOT_FOUND names what is installed). Called exactly once: at once,
+ * on the caller's thread, where the model is loaded; else on the loader's thread.                */
+typedef void service_engine_ready(void *context, struct service_engine *lease,
+                                  const struct au_fault *fault);
+void service_engines_acquire(struct service_engines *engines, const char *name,
+                             service_engine_ready *ready, void *context);
+void service_engine_release(struct service_engine *lease);
+
+struct auricle_engine *service_engine_get(const struct service_engine *lease);
+const char *service_engine_name(const struct service_engine *lease); /* as models are listed */
+
+/* Whether a name could be had, without loading: NOT_FOUND with a sentence otherwise. */
+AURICLE_MUST_CHECK enum auricle_error service_engines_check(struct service_engines *engines,
+                                                            const char *name,
+                                                            struct au_fault *fault);
+
+/* Every model that could be named, for /v1/models; loaded or not. */
+struct service_engine_entry {
+    char name[128];
+    bool loaded, pinned, is_default;
+    int in_use;
+    uint64_t bytes;           /* in memory when loaded, else on disk */
+    int64_t installed_unix_s; /* its file's time */
+};
+/* A new array (au_free). */
+AURICLE_MUST_CHECK enum auricle_error service_engines_list(struct service_engines *engines,
+                                                           struct service_engine_entry **out,
+                                                           size_t *n);
+
+#endif

@@ -1,0 +1,68 @@
+/* Live audio: somebody speaks, words come back while they do.
+ *
+ * Wraps a streaming session (auricle_session_create_stream) for the scheduler: audio in any of the
+ * accepted forms goes in, events come out. The session outlives the connection that feeds it: after
+ * service_live_detach it waits resume_seconds for another connection to attach by its id; events
+ * of that time are kept (finals all, of the partials the newest).
+ *
+ * Thread: feed, finalize and close belong to one thread at a time (the connection's); the rest any.
+ * The sink is called on the scheduler's thread and posts to its own.                             */
+#ifndef SERVICE_LIVE_H
+#define SERVICE_LIVE_H
+
+#include "audio/decode.h"
+#include "auricle/auricle.h"
+#include "service/service.h"
+
+struct service_live; /* opaque */
+
+struct service_live_spec {
+    const char *id;    /* request id, for the log; copied */
+    const char *model; /* NULL: the default */
+    const struct auricle_options *options;
+    const struct auricle_stream_options *stream;
+    enum audio_raw_type raw; /* NONE: a container (WebM or Ogg Opus, WAV ...) as it arrives */
+    int raw_rate_hz, raw_channels;
+    double resume_seconds; /* 0: a session ends with its connection */
+};
+
+struct service_live_sink {
+    void *context;
+    /* Borrowed for the call. */
+    void (*on_event)(void *context, const struct auricle_stream_event *event);
+    /* The last call: everything was said, or it failed (error, sentence). */
+    void (*on_done)(void *context, enum auricle_error error, const char *sentence,
+                    double audio_seconds);
+};
+
+/* Takes a place of its own in the admission. Errors: LIMIT (*retry_after_seconds), INVALID,
+ * NOT_FOUND, NOMEM. The model may still be loading when this returns: audio is kept meanwhile.   */
+AURICLE_MUST_CHECK enum auricle_error service_live_open(struct service *service,
+                                                        const struct service_live_spec *spec,
+                                                        const struct service_live_sink *sink,
+                                                        struct service_live **out,
+                                                        double *retry_after_seconds,
+                                                        struct au_fault *fault);
+/* A random name for resuming, 128 bits in hexadecimal. */
+const char *service_live_session_id(const struct service_live *live);
+
+/* Bytes of audio as they come. Returns how many were taken: fewer than n when the session cannot
+ * keep up (the connection stops reading until on_event or a later try).                          */
+AURICLE_MUST_CHECK enum auricle_error service_live_feed(struct service_live *live,
+                                                        const uint8_t *bytes, size_t n,
+                                                        size_t *n_taken, struct au_fault *fault);
+void service_live_finalize(struct service_live *live); /* make final what was heard so far */
+void service_live_close(struct service_live *live);    /* no more audio: hear the tail, then done */
+
+/* The connection is gone. The handle is given back; the session lives on for resume_seconds. */
+void service_live_detach(struct service_live *live);
+/* NOT_FOUND when the id is unknown, over or attached elsewhere. Kept events come at once. */
+AURICLE_MUST_CHECK enum auricle_error service_live_attach(struct service *service,
+                                                          const char *session_id,
+                                                          const struct service_live_sink *sink,
+                                                          struct service_live **out,
+                                                          struct au_fault *fault);
+/* End it at once; on_done is not called any more after the return. */
+void service_live_abort(struct service_live *live);
+
+#endif
