@@ -1,0 +1,44 @@
+/* What every protocol front of the server shares: the context of its HTTP server, and the shape of
+ * its errors.                                                                                    */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdint.h>
+
+#include "api/http/http.h"
+#include "base/error.h"
+
+/* http_server_context of our servers. Borrowed by the fronts for as long as they run. */
+struct api {
+    struct service *service;
+    const char *spool_folder; /* for uploads, in files without a name; NULL: the temporary one */
+    int64_t started_unix_s;
+};
+
+struct api *api_of(const struct http_request *request);
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+/* OpenAI's error object: {"error": {"message", "type", "param", "code"}}. */
+struct api_error {
+    int status;          /* of HTTP */
+    const char *param;   /* the field at fault; NULL: none */
+    const char *code;    /* "model_not_found" ...; NULL: none */
+    const char *message; /* one sentence for people */
+    double retry_after;  /* seconds; 0: no such header */
+};
+
+/* Answer with an error. Network thread. */
+void api_fail(struct http_request *request, const struct api_error *error);
+/* The object alone, for streams: {"error": {...}} appended to out. */
+struct au_buf;
+void api_error_write(const struct api_error *error, struct au_buf *out);
+
+/* Status and code of what the service or a parser said; param is left to the caller. The message is
+ * the sentence, borrowed.                                                                        */
+struct api_error api_error_of(enum auricle_error error, const char *sentence);
+
+/* For http_server_config.refuse: what no route answers and what the transport refuses. */
+void api_refuse(struct http_request *request, int status, const char *sentence);
+
+#endif

@@ -1,0 +1,86 @@
+/* Errors in OpenAI's shape. See api.h. */
+#include <math.h>
+#include <stdio.h>
+
+#include "api/api.h"
+#include "base/buf.h"
+#include "base/json.h"
+
+struct api *api_of(const struct http_request *request)
+{
+    return http_server_context(http_request_server(request));
+}
+
+static const char *type_of(int status)
+{
+    if (status == 429)
+        return "rate_limit_exceeded";
+    return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+static void put(struct au_json_writer *w, const char *key, const char *text)
+{
+    au_json_key(w, key);
+    if (text)
+        au_json_put_string(w, text);
+    else
+        au_json_put_null(w);
+}
+
+void api_error_write(const struct api_error *error, struct au_buf *out)
+{
+    struct au_json_writer w;
+    au_json_writer_init(&w, out, 0);
+    au_json_open_object(&w);
+    au_json_key(&w, "error");
+    au_json_open_object(&w);
+    put(&w, "message", error->message ? error->message : "");
+    put(&w, "type", type_of(error->status));
+    put(&w, "param", error->param);
+    put(&w, "code", error->code);
+    au_json_close_object(&w);
+    au_json_close_object(&w);
+}
+
+void api_fail(struct http_request *request, const struct api_error *error)
+{
+    char seconds[32], milliseconds[32];
+    struct http_header headers[3] = {{NULL, NULL}};
+    if (error->retry_after > 0) {
+        snprintf(seconds, sizeof(seconds), "%.0f", ceil(error->retry_after));
+        snprintf(milliseconds, sizeof(milliseconds), "%.0f", ceil(error->retry_after * 1e3));
+        headers[0] = (struct http_header){"Retry-After", seconds};
+        headers[1] = (struct http_header){"Retry-After-Ms", milliseconds};
+    }
+    struct au_buf body;
+    au_buf_init(&body, 0);
+    api_error_write(error, &body);
+    au_buf_putc(&body, '\n');
+    http_respond(request, error->status, "application/json", body.data, body.len, headers);
+    au_buf_deinit(&body);
+}
+
+struct api_error api_error_of(enum auricle_error error, const char *sentence)
+{
+    static const struct {
+        enum auricle_error error;
+        int status;
+        const char *code;
+    } table[] = {
+        {AURICLE_E_NOT_FOUND, 404, "not_found"},     {AURICLE_E_FORMAT, 400, "invalid_file"},
+        {AURICLE_E_UNSUPPORTED, 400, "unsupported"}, {AURICLE_E_INVALID, 400, "invalid_value"},
+        {AURICLE_E_NO_AUDIO, 400, "no_audio"},       {AURICLE_E_LIMIT, 413, "too_large"},
+        {AURICLE_E_TIMEOUT, 408, "timeout"},         {AURICLE_E_CANCELLED, 499, "cancelled"},
+        {AURICLE_E_NOMEM, 503, "out_of_memory"},     {AURICLE_E_NO_SPACE, 507, "no_space"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (table[i].error == error)
+            return (struct api_error){
+                .status = table[i].status, .code = table[i].code, .message = sentence};
+    return (struct api_error){.status = 500, .code = "internal_error", .message = sentence};
+}
+
+void api_refuse(struct http_request *request, int status, const char *sentence)
+{
+    api_fail(request, &(struct api_error){.status = status, .message = sentence});
+}
