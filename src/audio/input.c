@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #define SPOOL_MEMORY_BYTES ((size_t)16 << 20)
@@ -153,20 +152,6 @@ const struct au_fault *audio_input_fault(const struct audio_input *input)
 
 /* ---- Pipes ----------------------------------------------------------------------------------- */
 
-/* A file that never has a name, on disk where possible: memory is what it is there to save. */
-static int nameless_file(void)
-{
-    const char *folders[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (!folders[i])
-            continue;
-        int fd = open(folders[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            return fd;
-    }
-    return memfd_create("recording", MFD_CLOEXEC);
-}
-
 static bool write_all(int fd, uint64_t offset, const uint8_t *bytes, size_t n)
 {
     while (n > 0) {
@@ -184,7 +169,7 @@ static bool write_all(int fd, uint64_t offset, const uint8_t *bytes, size_t n)
 
 static bool spool_to_file(struct audio_input *input)
 {
-    input->spool_fd = nameless_file();
+    input->spool_fd = au_file_open_nameless(NULL);
     if (input->spool_fd < 0 || !write_all(input->spool_fd, 0, input->spool, (size_t)input->size)) {
         au_fail_errno(&input->fault, errno, "%s: cannot be kept in a temporary file", input->name);
         return false;

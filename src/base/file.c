@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -200,6 +201,19 @@ enum auricle_error au_file_write_atomic(const char *path, const void *data, size
         return au_fail_errno(fault, error, "cannot write %s", path);
     sync_folder_of(path);
     return AURICLE_OK;
+}
+
+int au_file_open_nameless(const char *folder)
+{
+    const char *folders[] = {folder, getenv("TMPDIR"), "/var/tmp", "/tmp"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (!folders[i])
+            continue;
+        int fd = open(folders[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            return fd;
+    }
+    return memfd_create("auricle", MFD_CLOEXEC);
 }
 
 bool au_file_exists(const char *path)

@@ -31,6 +31,11 @@ void au_file_map_close(struct au_file_map *map); /* zeroed map is fine */
 AURICLE_MUST_CHECK enum auricle_error au_file_write_atomic(const char *path, const void *data,
                                                            size_t bytes, struct au_fault *fault);
 
+/* A new file that never has a name, for reading and writing, on disk where possible (memory is what
+ * it is there to save): in `folder`, or where that is NULL or refuses in the system's folders for
+ * temporary files, else in memory. The descriptor, or -1 with errno set.                         */
+int au_file_open_nameless(const char *folder);
+
 bool au_file_exists(const char *path); /* anything at that path */
 bool au_file_is_dir(const char *path);
 bool au_file_is_regular(const char *path);
