@@ -26,7 +26,7 @@ MUTABLE = {
     'threshold_level': 'base/log.c: set once at start',
     'once': 'pthread_once guards of tables and libraries that are made ready on first use',
     'memory_was_refused': 'base/json.c: thread-local note of a failed allocation',
-    'loaded': 'audio/ffmpeg/library.c, service/fetch.c: tables of functions, filled once, under once',
+    'loaded': 'audio/ffmpeg/library.c, service/registry/fetch.c: tables of functions, filled once, under once',
     'cached': 'kern/cpu.c: the features found, written once',
 }
 

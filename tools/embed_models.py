@@ -53,7 +53,7 @@ def main():
     known = {row[0] for row, _ in models}
     with open(target, 'w', encoding='utf-8') as out:
         out.write('/* Made from data/models.tsv by tools/embed_models.py. */\n'
-                  '#include <stddef.h>\n\n#include "service/registry.h"\n\n')
+                  '#include <stddef.h>\n\n#include "service/registry/registry.h"\n\n')
         for i, (_, files) in enumerate(models):
             out.write(f'static const struct service_model_file files_{i}[] = {{\n    ' +
                       ',\n    '.join(files) + ',\n    {NULL, NULL, NULL, false}};\n')

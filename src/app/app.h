@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "app/options.h"
-#include "app/settings.h"
 #include "base/error.h"
+#include "service/settings/settings.h"
 
 enum app_exit {
     APP_EXIT_OK = 0,
@@ -57,7 +57,7 @@ extern const struct app_group app_group_log;     /* for commands that write log 
  * start the log. false: the command is over with *exit_code (help was printed, or the mistake).
  * *settings must outlive args, which borrows its strings.                                        */
 bool app_begin(const struct app_command *self, int argc, char **argv, void *args,
-               struct app_settings *settings, struct app_parsed *parsed, int *exit_code);
+               struct service_settings *settings, struct app_parsed *parsed, int *exit_code);
 
 /* ---- Languages ------------------------------------------------------------------------------ */
 
@@ -84,15 +84,5 @@ void app_help_languages(struct au_buf *out, int columns);
 void app_help_wrap(struct au_buf *out, const char *text, int at, int indent, int columns);
 /* Width of the terminal on standard output, between 60 and 100; 80 where there is none. */
 int app_help_columns(void);
-
-/* ---- Did you mean ...? ---------------------------------------------------------------------- */
-
-/* Offer candidates, then ask for the nearest; NULL when none is near. ASCII case is ignored. */
-struct app_nearest {
-    const char *word, *best;
-    size_t distance;
-};
-void app_nearest_offer(struct app_nearest *nearest, const char *candidate);
-const char *app_nearest_pick(const struct app_nearest *nearest);
 
 #endif

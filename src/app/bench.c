@@ -5,13 +5,13 @@
 #include <sys/resource.h>
 
 #include "app/app.h"
-#include "app/models.h"
 #include "app/output.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "format/weights.h"
+#include "service/registry/local.h"
 
 struct bench_args {
     struct app_general general; /* first: see app.h */
@@ -203,21 +203,21 @@ static enum auricle_error load_file(const struct bench_args *args, const struct 
                                     enum kern_type type, struct au_pool *pool,
                                     struct whisper_model **out, struct au_fault *fault)
 {
-    struct app_model_folders folders;
+    struct service_model_folders folders;
     struct format_weights *weights = NULL;
     char *path = NULL;
     bool bundled = false;
-    if (app_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+    if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     enum auricle_error error = args->model
-                                   ? app_model_find(&folders, args->model, &path, fault)
-                                   : app_model_find_default(&folders, &path, &bundled, fault);
+                                   ? service_local_find(&folders, args->model, &path, fault)
+                                   : service_local_find_default(&folders, &path, &bundled, fault);
     if (!error)
         error = format_weights_open(path, &weights, fault);
     if (!error)
         error = whisper_model_create(weights, ops, type, pool, out, fault);
     format_weights_close(weights);
-    app_model_folders_deinit(&folders);
+    service_model_folders_deinit(&folders);
     au_free(path);
     return error;
 }
@@ -300,7 +300,7 @@ static int report_kernels(void)
 static int run_bench(const struct app_command *self, int argc, char **argv)
 {
     struct bench_args args = {.iterations = 7};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
@@ -314,7 +314,7 @@ static int run_bench(const struct app_command *self, int argc, char **argv)
     } else {
         code = kernels ? report_kernels() : report_model(&args);
     }
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

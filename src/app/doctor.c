@@ -5,7 +5,6 @@
 
 #include "app/app.h"
 #include "app/machine.h"
-#include "app/models.h"
 #include "app/output.h"
 #include "audio/decode.h"
 #include "auricle/version.h"
@@ -13,6 +12,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "kern/kern.h"
+#include "service/registry/local.h"
 
 #define LEAST_MEMORY_BYTES (500u << 20)
 
@@ -96,13 +96,13 @@ static void report_decoders(struct report *report)
 
 static void report_models(struct report *report, const char *model_dir)
 {
-    struct app_model_folders folders;
-    struct app_model_list list = {0};
-    if (app_model_folders_init(model_dir, &folders) != AURICLE_OK) {
+    struct service_model_folders folders;
+    struct service_local_list list = {0};
+    if (service_model_folders_init(model_dir, &folders) != AURICLE_OK) {
         put(report, "Models", "out of memory");
         return;
     }
-    if (app_model_list_init(&folders, &list) == AURICLE_OK) {
+    if (service_local_list_init(&folders, &list) == AURICLE_OK) {
         put(report, "Models", "%zu found", list.n);
         for (size_t i = 0; i < list.n; i++)
             put(report, "", "%s (%.1f MB%s) %s", list.entries[i].name,
@@ -114,7 +114,7 @@ static void report_models(struct report *report, const char *model_dir)
             au_file_is_dir(folders.at[i]) ? "" : " (not there)");
     char *path = NULL;
     bool bundled = false;
-    report->ready = app_model_find_default(&folders, &path, &bundled, NULL) == AURICLE_OK;
+    report->ready = service_local_find_default(&folders, &path, &bundled, NULL) == AURICLE_OK;
     put(report, "  default", "%s", path ? path : "none");
     if (!report->ready)
         advise(report, "no default model: auricle models pull base loads one");
@@ -122,8 +122,8 @@ static void report_models(struct report *report, const char *model_dir)
         advise(report, "only the small bundled model serves as default: auricle models pull base "
                        "loads one that writes better words");
     au_free(path);
-    app_model_list_deinit(&list);
-    app_model_folders_deinit(&folders);
+    service_local_list_deinit(&list);
+    service_model_folders_deinit(&folders);
 }
 
 static void report_rest(struct report *report, const struct app_machine *machine)
@@ -140,7 +140,7 @@ static void report_rest(struct report *report, const struct app_machine *machine
 static int run_doctor(const struct app_command *self, int argc, char **argv)
 {
     struct doctor_args args = {0};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     struct app_machine machine;
     struct report report = {.ready = true};
@@ -149,7 +149,7 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
         return code;
     if (parsed.n_operands) {
         app_error("doctor takes options only, and \"%s\" is none", parsed.operands[0]);
-        app_settings_deinit(&settings);
+        service_settings_deinit(&settings);
         return APP_EXIT_USAGE;
     }
     au_buf_init(&report.text, 0);
@@ -168,7 +168,7 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
         code = APP_EXIT_MODEL;
     au_buf_deinit(&report.text);
     au_buf_deinit(&report.advice);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

@@ -101,7 +101,7 @@ static int print_help(const struct app_command *self)
 }
 
 bool app_begin(const struct app_command *self, int argc, char **argv, void *args,
-               struct app_settings *settings, struct app_parsed *parsed, int *exit_code)
+               struct service_settings *settings, struct app_parsed *parsed, int *exit_code)
 {
     struct app_general *general = args;
     struct au_fault fault = {0};
@@ -112,7 +112,7 @@ bool app_begin(const struct app_command *self, int argc, char **argv, void *args
         return false;
     }
     if (!error)
-        error = app_settings_load(general->config, environment, settings, &fault);
+        error = service_settings_load(general->config, environment, settings, &fault);
     if (error) {
         app_error("%s", fault.text);
         app_error("see: auricle %s --help", self->name);
@@ -122,7 +122,7 @@ bool app_begin(const struct app_command *self, int argc, char **argv, void *args
     error = app_options_from_settings(self->groups, settings, parsed->given, args, &fault);
     if (error) {
         app_error("%s", fault.text);
-        app_settings_deinit(settings);
+        service_settings_deinit(settings);
         *exit_code = APP_EXIT_USAGE;
         return false;
     }

@@ -320,7 +320,7 @@ static int run_checked(const struct lang_args *args, const struct app_parsed *pa
 static int run_lang(const struct app_command *self, int argc, char **argv)
 {
     struct lang_args args = {.top = 5};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     app_transcribe_args_init(&args.base, 0, NULL);
@@ -333,7 +333,7 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
     args.base.settings = &settings;
     app_interrupt_watch(NULL);
     code = run_checked(&args, &parsed);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

@@ -2,6 +2,7 @@
 #include "text/language.h"
 
 #include "app/app.h"
+#include "base/nearest.h"
 
 enum auricle_error app_language_parse(const char *value, const char *or_else, const char **code,
                                       struct au_fault *fault)
@@ -11,10 +12,10 @@ enum auricle_error app_language_parse(const char *value, const char *or_else, co
         *code = text_language_code(index);
         return AURICLE_OK;
     }
-    struct app_nearest nearest = {value, NULL, 0};
+    struct au_nearest nearest = {value, NULL, 0};
     for (int i = 0; text_language_code(i); i++)
-        app_nearest_offer(&nearest, text_language_name(i));
-    const char *best = app_nearest_pick(&nearest);
+        au_nearest_offer(&nearest, text_language_name(i));
+    const char *best = au_nearest_pick(&nearest);
     if (best)
         return au_fail(fault, AURICLE_E_INVALID,
                        "\"%s\" is no language that is known: did you mean %s (%s)?", value, best,

@@ -9,6 +9,7 @@
 #include "app/output.h"
 #include "auricle/version.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/str.h"
 
 static const struct app_command *const commands[] = {
@@ -26,10 +27,10 @@ static const struct app_command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
-    struct app_nearest nearest = {name, NULL, 0};
+    struct au_nearest nearest = {name, NULL, 0};
     for (const struct app_command *const *c = commands; *c; c++)
-        app_nearest_offer(&nearest, (*c)->name);
-    const char *best = app_nearest_pick(&nearest);
+        au_nearest_offer(&nearest, (*c)->name);
+    const char *best = au_nearest_pick(&nearest);
     if (best)
         app_error("no command has the name \"%s\": did you mean auricle %s?", name, best);
     else if (au_file_is_regular(name))

@@ -9,14 +9,15 @@
 
 #include "app/app.h"
 #include "app/interrupt.h"
-#include "app/models.h"
 #include "app/output.h"
 #include "app/pull.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/str.h"
-#include "service/install.h"
-#include "service/sums.h"
+#include "service/registry/install.h"
+#include "service/registry/local.h"
+#include "service/registry/sums.h"
 
 struct models_args {
     struct app_general general; /* first: see app.h */
@@ -29,8 +30,8 @@ struct models_args {
 /* What a verb works with. */
 struct call {
     const struct models_args *args;
-    const struct app_settings *settings;
-    struct app_model_folders folders;
+    const struct service_settings *settings;
+    struct service_model_folders folders;
     const char *const *operands; /* behind the verb */
     size_t n_operands;
 };
@@ -58,7 +59,7 @@ static struct app_pull pull_of(const struct call *call)
 
 /* ---- list ----------------------------------------------------------------------------------- */
 
-static bool is_installed(const struct app_model_list *list, const char *name)
+static bool is_installed(const struct service_local_list *list, const char *name)
 {
     for (size_t i = 0; i < list->n; i++)
         if (au_str_equal(list->entries[i].name, name))
@@ -66,7 +67,7 @@ static bool is_installed(const struct app_model_list *list, const char *name)
     return false;
 }
 
-static void list_available(const struct app_model_list *installed, struct au_buf *text)
+static void list_available(const struct service_local_list *installed, struct au_buf *text)
 {
     au_buf_puts(text, "\nTo be had (auricle models pull NAME):\n");
     for (const struct service_model *m = service_models; m->name; m++)
@@ -77,9 +78,9 @@ static void list_available(const struct app_model_list *installed, struct au_buf
 
 static int run_list(struct call *call)
 {
-    struct app_model_list list;
+    struct service_local_list list;
     struct au_buf text;
-    if (app_model_list_init(&call->folders, &list) != AURICLE_OK) {
+    if (service_local_list_init(&call->folders, &list) != AURICLE_OK) {
         app_error("out of memory");
         return APP_EXIT_MODEL;
     }
@@ -92,7 +93,7 @@ static int run_list(struct call *call)
     au_buf_printf(&text, "\nNew models go to %s\n", home_of(call));
     int code = app_print(text.data, text.len);
     au_buf_deinit(&text);
-    app_model_list_deinit(&list);
+    service_local_list_deinit(&list);
     return code;
 }
 
@@ -282,7 +283,7 @@ static int run_info(struct call *call)
     int code;
     au_buf_init(&text, 0);
     app_interrupt_watch(NULL);
-    enum auricle_error error = app_model_find(&call->folders, name, &path, &fault);
+    enum auricle_error error = service_local_find(&call->folders, name, &path, &fault);
     if (!error) {
         code = info_installed(call, path, &text);
     } else if (error == AURICLE_E_NOT_FOUND && model && !call->args->verify) {
@@ -348,7 +349,7 @@ static int remove_one(struct call *call, const char *name)
                         "\"%.80s\" is not the name of a model (auricle models list shows them)",
                         name);
     if (!error)
-        error = app_model_find(&call->folders, name, &path, &fault);
+        error = service_local_find(&call->folders, name, &path, &fault);
     if (!error)
         error = may_remove(call, path, &fault);
     if (!error && !call->args->yes && !isatty(STDIN_FILENO))
@@ -401,13 +402,13 @@ static const struct verb *find_verb(const struct app_parsed *parsed)
         app_error("say what to do: auricle models list, pull, import, info or remove");
         return NULL;
     }
-    struct app_nearest nearest = {parsed->operands[0], NULL, 0};
+    struct au_nearest nearest = {parsed->operands[0], NULL, 0};
     for (size_t i = 0; i < N_VERBS; i++) {
         if (au_str_equal(verbs[i].name, parsed->operands[0]))
             return &verbs[i];
-        app_nearest_offer(&nearest, verbs[i].name);
+        au_nearest_offer(&nearest, verbs[i].name);
     }
-    const char *best = app_nearest_pick(&nearest);
+    const char *best = au_nearest_pick(&nearest);
     app_error("auricle models \"%s\" is not known: choose list, pull, import, info or remove%s%s%s",
               parsed->operands[0], best ? " (" : "", best ? best : "", best ? "?)" : "");
     return NULL;
@@ -436,7 +437,7 @@ static bool check_call(const struct app_command *self, const struct verb *verb,
 static int run_models(const struct app_command *self, int argc, char **argv)
 {
     struct models_args args = {.attempts = 6, .pause_s = 1, .timeout_s = 30};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
@@ -447,15 +448,15 @@ static int run_models(const struct app_command *self, int argc, char **argv)
     if (verb && check_call(self, verb, &parsed)) {
         call.operands = parsed.operands + 1;
         call.n_operands = parsed.n_operands - 1;
-        if (app_model_folders_init(args.model_dir, &call.folders) != AURICLE_OK) {
+        if (service_model_folders_init(args.model_dir, &call.folders) != AURICLE_OK) {
             app_error("out of memory");
             code = APP_EXIT_MODEL;
         } else {
             code = verb->run(&call);
         }
-        app_model_folders_deinit(&call.folders);
+        service_model_folders_deinit(&call.folders);
     }
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

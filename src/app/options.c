@@ -6,6 +6,7 @@
 
 #include "app/app.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/str.h"
 
 /* ---- Values --------------------------------------------------------------------------------- */
@@ -138,11 +139,11 @@ static enum auricle_error unknown_option(const struct app_group *const *groups, 
 {
     char typed[64];
     snprintf(typed, sizeof typed, "%.*s", n > 60 ? 60 : (int)n, arg);
-    struct app_nearest nearest = {typed + 2, NULL, 0};
+    struct au_nearest nearest = {typed + 2, NULL, 0};
     for (const struct app_group *const *g = groups; *g; g++)
         for (const struct app_option *o = (*g)->options; o->name; o++)
-            app_nearest_offer(&nearest, o->name);
-    const char *best = app_nearest_pick(&nearest);
+            au_nearest_offer(&nearest, o->name);
+    const char *best = au_nearest_pick(&nearest);
     if (best)
         return au_fail(fault, AURICLE_E_INVALID, "no option has the name %s: did you mean --%s?",
                        typed, best);
@@ -261,14 +262,14 @@ enum auricle_error app_options_parse(const struct app_group *const *groups, int 
 /* ---- Settings ------------------------------------------------------------------------------- */
 
 static enum auricle_error apply_setting(const struct app_option *option,
-                                        const struct app_settings *settings, void *args,
+                                        const struct service_settings *settings, void *args,
                                         struct au_fault *fault)
 {
     const char *name = option->setting, *origin = NULL;
-    const char *value = app_settings_get(settings, name, &origin);
+    const char *value = service_settings_get(settings, name, &origin);
     if (!value && option->setting2) {
         name = option->setting2;
-        value = app_settings_get(settings, name, &origin);
+        value = service_settings_get(settings, name, &origin);
     }
     if (!value)
         return AURICLE_OK;
@@ -283,8 +284,8 @@ static enum auricle_error apply_setting(const struct app_option *option,
 }
 
 enum auricle_error app_options_from_settings(const struct app_group *const *groups,
-                                             const struct app_settings *settings, uint64_t given,
-                                             void *args, struct au_fault *fault)
+                                             const struct service_settings *settings,
+                                             uint64_t given, void *args, struct au_fault *fault)
 {
     int index = 0;
     for (; *groups; groups++) {

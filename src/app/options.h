@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "app/settings.h"
 #include "base/error.h"
+#include "service/settings/settings.h"
 
 enum app_kind {
     APP_FLAG,    /* bool */
@@ -65,7 +65,7 @@ AURICLE_MUST_CHECK enum auricle_error app_options_parse(const struct app_group *
                                                         struct au_fault *fault);
 /* Fill in the options that were not given from their settings. */
 AURICLE_MUST_CHECK enum auricle_error app_options_from_settings(
-    const struct app_group *const *groups, const struct app_settings *settings, uint64_t given,
+    const struct app_group *const *groups, const struct service_settings *settings, uint64_t given,
     void *args, struct au_fault *fault);
 
 /* Whether the option of that name was given on the command line. */

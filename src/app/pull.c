@@ -6,21 +6,22 @@
 #include "app/app.h"
 #include "app/interrupt.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/str.h"
 
 enum { ATTEMPTS = 6, CONNECT_TIMEOUT_S = 20, STALL_TIMEOUT_S = 30 };
 
-void app_pull_init(struct app_pull *pull, const struct app_settings *settings, bool quiet)
+void app_pull_init(struct app_pull *pull, const struct service_settings *settings, bool quiet)
 {
     *pull = (struct app_pull){
-        .base = app_settings_get(settings, "AURICLE_MODEL_URL", NULL),
+        .base = service_settings_get(settings, "AURICLE_MODEL_URL", NULL),
         .quiet = quiet,
         .attempts = ATTEMPTS,
         .stall_timeout_s = STALL_TIMEOUT_S,
         .pause_s = 1,
     };
     if (!pull->base)
-        pull->base = app_settings_get(settings, "HF_ENDPOINT", NULL);
+        pull->base = service_settings_get(settings, "HF_ENDPOINT", NULL);
 }
 
 const struct service_model *app_pull_find(const char *name, struct service_model *adhoc)
@@ -111,10 +112,10 @@ static enum auricle_error check_base(const char *base, struct au_fault *fault)
 
 static enum auricle_error unknown(const char *name, struct au_fault *fault)
 {
-    struct app_nearest nearest = {name, NULL, 0};
+    struct au_nearest nearest = {name, NULL, 0};
     for (const struct service_model *m = service_models; m->name; m++)
-        app_nearest_offer(&nearest, m->name);
-    const char *best = app_nearest_pick(&nearest);
+        au_nearest_offer(&nearest, m->name);
+    const char *best = au_nearest_pick(&nearest);
     return au_fail(
         fault, AURICLE_E_INVALID,
         "no model has the name \"%.80s\"%s%s%s (auricle models list shows them; a Whisper "

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 
 #include "app/progress.h"
-#include "app/settings.h"
 #include "base/buf.h"
-#include "service/pull.h"
+#include "service/registry/pull.h"
+#include "service/settings/settings.h"
 
 struct app_pull {
     const char *base; /* address of a mirror; NULL: the models' own hosts */
@@ -20,7 +20,7 @@ struct app_pull {
 };
 
 /* Defaults; the mirror from AURICLE_MODEL_URL or HF_ENDPOINT. settings is borrowed. */
-void app_pull_init(struct app_pull *pull, const struct app_settings *settings, bool quiet);
+void app_pull_init(struct app_pull *pull, const struct service_settings *settings, bool quiet);
 
 /* Pull a model that the registry names, or a repository "owner/name". Returns an exit code; where
  * that is not 0 the fault has the sentence. *path, a new string, is where it lies.               */

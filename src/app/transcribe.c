@@ -365,7 +365,7 @@ static const char stopping[] =
 static int run_transcribe(const struct app_command *self, int argc, char **argv)
 {
     struct app_transcribe_args args;
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     app_transcribe_args_init(&args, argc, argv);
@@ -375,7 +375,7 @@ static int run_transcribe(const struct app_command *self, int argc, char **argv)
     args.settings = &settings;
     app_interrupt_watch(args.general.quiet ? NULL : stopping);
     code = run_checked(&args, &parsed);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

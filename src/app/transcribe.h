@@ -13,7 +13,7 @@
 struct app_transcribe_args {
     struct app_general general; /* first: see app.h */
 
-    const struct app_settings *settings; /* borrowed */
+    const struct service_settings *settings; /* borrowed */
     bool no_pull;
     const char *model, *model_dir, *cache;
     const char *output_dir;

@@ -3,43 +3,22 @@
 #include <string.h>
 
 #include "app/interrupt.h"
-#include "app/models.h"
 #include "app/pull.h"
 #include "app/transcribe.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "service/sums.h"
+#include "service/registry/local.h"
 
 struct paths {
     char *model, *vad; /* vad NULL: none */
     char *cache;       /* NULL: none */
 };
 
-/* Whether the model at path is damaged or incomplete, by the digests on record; then the fault says
- * which file it is, and what its digest should be.                                               */
-static bool is_damaged(const char *path, struct au_fault *fault)
-{
-    struct service_sums sums = {0};
-    struct au_fault ignored = {0};
-    enum auricle_error error = service_sums_find(path, &sums, &ignored);
-    if (!error)
-        error = service_sums_check(&sums, NULL, NULL, &ignored);
-    service_sums_deinit(&sums);
-    if (error != AURICLE_E_FORMAT && error != AURICLE_E_NOT_FOUND)
-        return false;
-    const char *name = au_path_name(path);
-    bool known = service_model_find(name) != NULL;
-    au_fail(fault, error, "%s; %s%s", ignored.text,
-            known ? "load it anew: auricle models pull --force " : "install that model anew",
-            known ? name : "");
-    return true;
-}
-
 /* A name that the registry knows and no folder has: load it, or say how. */
 static enum auricle_error pull_model(const struct app_transcribe_args *args,
-                                     const struct app_model_folders *folders, char **path,
+                                     const struct service_model_folders *folders, char **path,
                                      struct au_fault *fault)
 {
     const struct service_model *model = service_model_find(args->model);
@@ -63,11 +42,11 @@ static enum auricle_error pull_model(const struct app_transcribe_args *args,
 }
 
 static enum auricle_error find_default(const struct app_transcribe_args *args,
-                                       const struct app_model_folders *folders, char **path,
+                                       const struct service_model_folders *folders, char **path,
                                        struct au_fault *fault)
 {
     bool bundled = false;
-    enum auricle_error error = app_model_find_default(folders, path, &bundled, fault);
+    enum auricle_error error = service_local_find_default(folders, path, &bundled, fault);
     if (!error && bundled)
         app_note(args->general.quiet,
                  "auricle: using the small bundled model (%s): for better words run auricle models "
@@ -75,7 +54,7 @@ static enum auricle_error find_default(const struct app_transcribe_args *args,
                  *path);
     for (size_t i = 0; i < folders->n && error == AURICLE_E_NOT_FOUND; i++) {
         char *bundle = au_path_join(folders->at[i], "nano");
-        bool said = bundle && is_damaged(bundle, fault);
+        bool said = bundle && service_local_is_damaged(bundle, fault);
         au_free(bundle);
         if (said)
             break;
@@ -84,12 +63,12 @@ static enum auricle_error find_default(const struct app_transcribe_args *args,
 }
 
 static enum auricle_error find_model(const struct app_transcribe_args *args,
-                                     const struct app_model_folders *folders, char **path,
+                                     const struct service_model_folders *folders, char **path,
                                      struct au_fault *fault)
 {
     if (!args->model)
         return find_default(args, folders, path, fault);
-    enum auricle_error error = app_model_find(folders, args->model, path, fault);
+    enum auricle_error error = service_local_find(folders, args->model, path, fault);
     if (error == AURICLE_E_NOT_FOUND && service_model_find(args->model))
         error = pull_model(args, folders, path, fault);
     return error;
@@ -97,7 +76,7 @@ static enum auricle_error find_model(const struct app_transcribe_args *args,
 
 /* A voice activity model is loaded only where it will be used. */
 static enum auricle_error find_vad(const struct app_transcribe_args *args,
-                                   const struct app_model_folders *folders, char **path,
+                                   const struct service_model_folders *folders, char **path,
                                    struct au_fault *fault)
 {
     const struct auricle_options *o = &args->options;
@@ -105,8 +84,8 @@ static enum auricle_error find_vad(const struct app_transcribe_args *args,
     if (sequential || o->vad == AURICLE_VAD_ENERGY || o->vad == AURICLE_VAD_OFF)
         return AURICLE_OK;
     if (args->vad_model)
-        return app_model_find(folders, args->vad_model, path, fault);
-    *path = app_model_find_vad(folders);
+        return service_local_find(folders, args->vad_model, path, fault);
+    *path = service_local_find_vad(folders);
     if (!*path && o->vad == AURICLE_VAD_SILERO)
         return au_fail(fault, AURICLE_E_NOT_FOUND,
                        "--vad silero: no Silero model is installed: name one with --vad-model, or "
@@ -117,14 +96,14 @@ static enum auricle_error find_vad(const struct app_transcribe_args *args,
 static enum auricle_error find_paths(const struct app_transcribe_args *args, struct paths *out,
                                      struct au_fault *fault)
 {
-    struct app_model_folders folders;
-    if (app_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+    struct service_model_folders folders;
+    if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     enum auricle_error error = find_model(args, &folders, &out->model, fault);
     if (!error)
         error = find_vad(args, &folders, &out->vad, fault);
-    out->cache = app_cache_folder(args->cache);
-    app_model_folders_deinit(&folders);
+    out->cache = service_cache_folder(args->cache);
+    service_model_folders_deinit(&folders);
     return error;
 }
 
@@ -148,8 +127,8 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     enum auricle_error error = auricle_engine_create(&options, out, &message);
     if (!error)
         return AURICLE_OK;
-    if (error != AURICLE_E_NOMEM &&
-        (is_damaged(paths->model, fault) || (paths->vad && is_damaged(paths->vad, fault))))
+    if (error != AURICLE_E_NOMEM && (service_local_is_damaged(paths->model, fault) ||
+                                     (paths->vad && service_local_is_damaged(paths->vad, fault))))
         return error;
     bool named = strstr(message.text, paths->model) ||
                  (paths->vad && strstr(message.text, paths->vad));

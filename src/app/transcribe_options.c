@@ -4,6 +4,7 @@
 
 #include "app/transcribe.h"
 #include "audio/decode.h"
+#include "base/nearest.h"
 #include "base/str.h"
 #include "kern/kern.h"
 #include "text/language.h"
@@ -32,10 +33,10 @@ static enum auricle_error add_format(struct app_transcribe_args *args, const cha
 {
     const struct recog_render *format = recog_render_find(name);
     if (!format) {
-        struct app_nearest nearest = {name, NULL, 0};
+        struct au_nearest nearest = {name, NULL, 0};
         for (size_t i = 0; recog_render_at(i); i++)
-            app_nearest_offer(&nearest, recog_render_at(i)->name);
-        const char *best = app_nearest_pick(&nearest);
+            au_nearest_offer(&nearest, recog_render_at(i)->name);
+        const char *best = au_nearest_pick(&nearest);
         return au_fail(fault, AURICLE_E_INVALID,
                        "\"%s\" is no output format%s%s%s: choose some of txt, srt, vtt, tsv, json, "
                        "lrc, separated by commas, or all",

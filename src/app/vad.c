@@ -7,7 +7,6 @@
 
 #include "app/input.h"
 #include "app/interrupt.h"
-#include "app/models.h"
 #include "app/output.h"
 #include "app/progress.h"
 #include "app/transcribe.h"
@@ -18,6 +17,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "recog/voice/vad.h"
+#include "service/registry/local.h"
 
 enum { FORMAT_TXT, FORMAT_JSON, FORMAT_TSV };
 enum { DETECTOR_AUTO, DETECTOR_SILERO, DETECTOR_ENERGY };
@@ -231,14 +231,14 @@ static void find_speech(struct run *run, const char *input)
 /* ---- The detector ---------------------------------------------------------------------------- */
 
 /* An installed model for the rate, a new string; NULL: there is none. */
-static char *find_installed(const struct app_model_folders *folders, int rate_hz)
+static char *find_installed(const struct service_model_folders *folders, int rate_hz)
 {
     static const char *const names[] = {"silero-vad-8k", "silero_vad_8k"};
     char *path = NULL;
     if (rate_hz == AUDIO_RATE_HZ)
-        return app_model_find_vad(folders);
+        return service_local_find_vad(folders);
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !path; i++)
-        if (app_model_find(folders, names[i], &path, NULL) != AURICLE_OK)
+        if (service_local_find(folders, names[i], &path, NULL) != AURICLE_OK)
             path = NULL;
     return path;
 }
@@ -247,17 +247,17 @@ static char *find_installed(const struct app_model_folders *folders, int rate_hz
 static enum auricle_error find_model(const struct vad_args *args, char **path,
                                      struct au_fault *fault)
 {
-    struct app_model_folders folders;
+    struct service_model_folders folders;
     enum auricle_error error = AURICLE_OK;
     if (args->detector == DETECTOR_ENERGY)
         return AURICLE_OK;
-    if (app_model_folders_init(args->base.model_dir, &folders) != AURICLE_OK)
+    if (service_model_folders_init(args->base.model_dir, &folders) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     if (args->base.vad_model)
-        error = app_model_find(&folders, args->base.vad_model, path, fault);
+        error = service_local_find(&folders, args->base.vad_model, path, fault);
     else
         *path = find_installed(&folders, args->rate < 0 ? AUDIO_RATE_HZ : rates_hz[args->rate]);
-    app_model_folders_deinit(&folders);
+    service_model_folders_deinit(&folders);
     if (!error && !*path && args->detector == DETECTOR_SILERO)
         error = au_fail(fault, AURICLE_E_NOT_FOUND,
                         "--vad silero: no Silero model for this rate is installed: name one with "
@@ -396,7 +396,7 @@ static int run_vad(const struct app_command *self, int argc, char **argv)
 {
     static const char stopping[] = "\nauricle: stopping; press ctrl-C again to stop at once\n";
     struct vad_args args = {.rate = -1, .options = RECOG_VAD_DEFAULT};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     app_transcribe_args_init(&args.base, 0, NULL);
@@ -404,7 +404,7 @@ static int run_vad(const struct app_command *self, int argc, char **argv)
         return code;
     app_interrupt_watch(args.base.general.quiet ? NULL : stopping);
     code = run_checked(&args, &parsed);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

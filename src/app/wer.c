@@ -397,13 +397,13 @@ static int run_checked(const struct wer_args *args, const struct app_parsed *par
 static int run_wer(const struct app_command *self, int argc, char **argv)
 {
     struct wer_args args = {.language = "en"};
-    struct app_settings settings;
+    struct service_settings settings;
     struct app_parsed parsed;
     int code;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     code = run_checked(&args, &parsed);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/app.h"
+#include "base/nearest.h"
 #include "support/support.h"
 
 struct args {
@@ -224,30 +225,30 @@ static void settings_stand_in_for_absent_options(void **state)
 {
     (void)state;
     struct line line;
-    struct app_settings settings;
+    struct service_settings settings;
     assert_int_equal(parse(&line, "--output-name from-flag"), AURICLE_OK);
-    assert_int_equal(app_settings_load(NULL, environment, &settings, NULL), AURICLE_OK);
+    assert_int_equal(service_settings_load(NULL, environment, &settings, NULL), AURICLE_OK);
     assert_int_equal(
         app_options_from_settings(groups, &settings, line.parsed.given, &line.args, &line.fault),
         AURICLE_OK);
     assert_string_equal(line.args.name, "from-flag");
     assert_int_equal(line.args.count, 7);
     assert_true(line.args.fast);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
 }
 
 static void a_bad_setting_is_named_with_its_origin(void **state)
 {
     (void)state;
     struct line line;
-    struct app_settings settings;
+    struct service_settings settings;
     assert_int_equal(parse(&line, ""), AURICLE_OK);
-    assert_int_equal(app_settings_load(NULL, bad_environment, &settings, NULL), AURICLE_OK);
+    assert_int_equal(service_settings_load(NULL, bad_environment, &settings, NULL), AURICLE_OK);
     assert_int_equal(app_options_from_settings(groups, &settings, 0, &line.args, &line.fault),
                      AURICLE_E_INVALID);
     assert_non_null(strstr(line.fault.text, "MKL_NUM_THREADS (environment)"));
     assert_non_null(strstr(line.fault.text, "\"many\""));
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
 }
 
 /* ---- Near words ------------------------------------------------------------------------------ */
@@ -255,10 +256,10 @@ static void a_bad_setting_is_named_with_its_origin(void **state)
 static const char *nearest_of(const char *word)
 {
     static const char *const known[] = {"transcribe", "doctor", "german", "en"};
-    struct app_nearest nearest = {word, NULL, 0};
+    struct au_nearest nearest = {word, NULL, 0};
     for (size_t i = 0; i < 4; i++)
-        app_nearest_offer(&nearest, known[i]);
-    return app_nearest_pick(&nearest);
+        au_nearest_offer(&nearest, known[i]);
+    return au_nearest_pick(&nearest);
 }
 
 static void near_words_are_found_and_far_ones_are_not(void **state)

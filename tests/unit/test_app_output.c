@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/models.h"
 #include "app/progress.h"
 #include "base/file.h"
 #include "base/utf8.h"
+#include "service/registry/local.h"
 #include "support/support.h"
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -163,12 +163,12 @@ static char *model_folder(void)
     return folder;
 }
 
-static void expect_model(const struct app_model_folders *folders, const char *name,
+static void expect_model(const struct service_model_folders *folders, const char *name,
                          const char *file)
 {
     char *path = NULL;
     struct au_fault fault = {0};
-    if (app_model_find(folders, name, &path, &fault) != AURICLE_OK)
+    if (service_local_find(folders, name, &path, &fault) != AURICLE_OK)
         fail_msg("%s", fault.text);
     assert_string_equal(au_path_name(path), file);
     au_free(path);
@@ -178,15 +178,15 @@ static void models_are_found_by_name_and_by_path(void **state)
 {
     (void)state;
     char *folder = model_folder(), *path = au_path_join(folder, "tiny.pt");
-    struct app_model_folders folders;
-    assert_int_equal(app_model_folders_init(folder, &folders), AURICLE_OK);
+    struct service_model_folders folders;
+    assert_int_equal(service_model_folders_init(folder, &folders), AURICLE_OK);
     assert_string_equal(folders.at[0], folder);
     expect_model(&folders, "nano", "nano");
     expect_model(&folders, "base.en", "ggml-base.en.bin");
     expect_model(&folders, "ggml-base.en.bin", "ggml-base.en.bin");
     expect_model(&folders, "tiny", "tiny.pt");
     expect_model(&folders, path, "tiny.pt");
-    app_model_folders_deinit(&folders);
+    service_model_folders_deinit(&folders);
     au_free(path);
     au_test_scratch_remove(folder);
 }
@@ -195,18 +195,18 @@ static void unknown_models_are_explained(void **state)
 {
     (void)state;
     char *folder = model_folder(), *path = NULL;
-    struct app_model_folders folders;
+    struct service_model_folders folders;
     struct au_fault fault = {0};
-    assert_int_equal(app_model_folders_init(folder, &folders), AURICLE_OK);
-    assert_int_equal(app_model_find(&folders, "base.ne", &path, &fault), AURICLE_E_NOT_FOUND);
+    assert_int_equal(service_model_folders_init(folder, &folders), AURICLE_OK);
+    assert_int_equal(service_local_find(&folders, "base.ne", &path, &fault), AURICLE_E_NOT_FOUND);
     assert_non_null(strstr(fault.text, "\"base.ne\": did you mean base.en?"));
     assert_non_null(strstr(fault.text, "base.en, nano, tiny"));
     assert_non_null(strstr(fault.text, folder));
-    assert_int_equal(app_model_find(&folders, "/no/such", &path, &fault), AURICLE_E_NOT_FOUND);
+    assert_int_equal(service_local_find(&folders, "/no/such", &path, &fault), AURICLE_E_NOT_FOUND);
     assert_non_null(strstr(fault.text, "/no/such"));
-    assert_int_equal(app_model_find(&folders, "", &path, &fault), AURICLE_E_NOT_FOUND);
+    assert_int_equal(service_local_find(&folders, "", &path, &fault), AURICLE_E_NOT_FOUND);
     assert_null(path);
-    app_model_folders_deinit(&folders);
+    service_model_folders_deinit(&folders);
     au_test_scratch_remove(folder);
 }
 
@@ -215,13 +215,13 @@ static void the_default_is_the_best_small_one(void **state)
     (void)state;
     char *folder = model_folder(), *path = NULL;
     bool bundled = true;
-    struct app_model_folders folders = {.at = {folder}, .n = 1};
-    assert_int_equal(app_model_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
+    struct service_model_folders folders = {.at = {folder}, .n = 1};
+    assert_int_equal(service_local_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
     assert_string_equal(au_path_name(path), "tiny.pt");
     assert_false(bundled);
     assert_int_equal(unlink(path), 0);
     au_free(path);
-    assert_int_equal(app_model_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
+    assert_int_equal(service_local_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
     assert_string_equal(au_path_name(path), "nano");
     assert_true(bundled);
     au_free(path);
@@ -232,16 +232,16 @@ static void models_are_listed_with_their_sizes(void **state)
 {
     (void)state;
     char *folder = model_folder();
-    struct app_model_folders folders = {.at = {folder}, .n = 1};
-    struct app_model_list list;
-    assert_int_equal(app_model_list_init(&folders, &list), AURICLE_OK);
+    struct service_model_folders folders = {.at = {folder}, .n = 1};
+    struct service_local_list list;
+    assert_int_equal(service_local_list_init(&folders, &list), AURICLE_OK);
     assert_int_equal(list.n, 3);
     assert_string_equal(list.entries[0].name, "base.en");
     assert_int_equal(list.entries[0].bytes, 3);
     assert_string_equal(list.entries[1].name, "nano");
     assert_int_equal(list.entries[1].bytes, 10);
     assert_string_equal(list.entries[2].name, "tiny");
-    app_model_list_deinit(&list);
+    service_local_list_deinit(&list);
     au_test_scratch_remove(folder);
 }
 

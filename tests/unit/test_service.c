@@ -8,10 +8,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "service/digest.h"
-#include "service/fetch.h"
-#include "service/registry.h"
-#include "service/sums.h"
+#include "service/registry/digest.h"
+#include "service/registry/fetch.h"
+#include "service/registry/registry.h"
+#include "service/registry/sums.h"
 
 #define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" /* FIPS 180-2 */
 

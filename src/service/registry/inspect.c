@@ -1,5 +1,5 @@
 /* What a model is. See inspect.h. */
-#include "service/inspect.h"
+#include "service/registry/inspect.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The table of models and the addresses of their files. See registry.h. */
-#include "service/registry.h"
+#include "service/registry/registry.h"
 
 #include <ctype.h>
 #include <string.h>

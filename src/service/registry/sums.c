@@ -1,5 +1,5 @@
 /* Recorded digests. See sums.h. */
-#include "service/sums.h"
+#include "service/registry/sums.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* HTTP by libcurl's multi interface. See fetch.h. */
-#include "service/fetch.h"
+#include "service/registry/fetch.h"
 
 #include <ctype.h>
 #include <dlfcn.h>
@@ -11,7 +11,7 @@
 
 #include "auricle/version.h"
 #include "base/str.h"
-#include "service/digest.h"
+#include "service/registry/digest.h"
 
 #define MAX_REDIRECTS   5
 #define POLL_MS         200

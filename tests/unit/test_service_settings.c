@@ -1,5 +1,5 @@
 /* Settings from the environment and from a configuration file. */
-#include "app/settings.h"
+#include "service/settings/settings.h"
 
 #include "support/support.h"
 
@@ -31,18 +31,18 @@ static void file_is_read(void **state)
                                 "export LOG_LEVEL='info'\n"
                                 "AURICLE_MODELS=\"/a b:/c=d\"\n"
                                 "AUDIO_OPTIMIZATION=");
-    struct app_settings settings;
+    struct service_settings settings;
     const char *origin = NULL;
-    assert_int_equal(app_settings_load(path, nothing, &settings, NULL), AURICLE_OK);
-    assert_string_equal(app_settings_get(&settings, "MODEL_PATH", &origin), "/models/base");
+    assert_int_equal(service_settings_load(path, nothing, &settings, NULL), AURICLE_OK);
+    assert_string_equal(service_settings_get(&settings, "MODEL_PATH", &origin), "/models/base");
     assert_non_null(strstr(origin, "auricle.conf:3"));
-    assert_string_equal(app_settings_get(&settings, "OMP_NUM_THREADS", NULL), "4");
-    assert_string_equal(app_settings_get(&settings, "LOG_LEVEL", NULL), "info");
-    assert_string_equal(app_settings_get(&settings, "AURICLE_MODELS", NULL), "/a b:/c=d");
-    assert_null(app_settings_get(&settings, "AUDIO_OPTIMIZATION", NULL));
-    assert_null(app_settings_get(&settings, "NO_SUCH_NAME", NULL));
+    assert_string_equal(service_settings_get(&settings, "OMP_NUM_THREADS", NULL), "4");
+    assert_string_equal(service_settings_get(&settings, "LOG_LEVEL", NULL), "info");
+    assert_string_equal(service_settings_get(&settings, "AURICLE_MODELS", NULL), "/a b:/c=d");
+    assert_null(service_settings_get(&settings, "AUDIO_OPTIMIZATION", NULL));
+    assert_null(service_settings_get(&settings, "NO_SUCH_NAME", NULL));
     assert_int_equal(settings.warnings.len, 0);
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     au_free(path);
     au_test_scratch_remove(folder);
 }
@@ -52,13 +52,13 @@ static void environment_goes_over_file_and_empty_is_unset(void **state)
     (void)state;
     char *folder = au_test_scratch_folder();
     char *path = config(folder, "LOG_LEVEL=error\nMODEL_PATH=base\n");
-    struct app_settings settings;
+    struct service_settings settings;
     const char *origin = NULL;
-    assert_int_equal(app_settings_load(path, environment, &settings, NULL), AURICLE_OK);
-    assert_string_equal(app_settings_get(&settings, "LOG_LEVEL", &origin), "debug");
+    assert_int_equal(service_settings_load(path, environment, &settings, NULL), AURICLE_OK);
+    assert_string_equal(service_settings_get(&settings, "LOG_LEVEL", &origin), "debug");
     assert_string_equal(origin, "environment");
-    assert_string_equal(app_settings_get(&settings, "MODEL_PATH", NULL), "base");
-    app_settings_deinit(&settings);
+    assert_string_equal(service_settings_get(&settings, "MODEL_PATH", NULL), "base");
+    service_settings_deinit(&settings);
     au_free(path);
     au_test_scratch_remove(folder);
 }
@@ -68,13 +68,13 @@ static void parts_that_are_absent_and_unknown_names_are_warned_of(void **state)
     (void)state;
     char *folder = au_test_scratch_folder();
     char *path = config(folder, "CUDA_VISIBLE_DEVICES=0\nOPM_NUM_THREADS=2\n");
-    struct app_settings settings;
-    assert_int_equal(app_settings_load(path, environment, &settings, NULL), AURICLE_OK);
+    struct service_settings settings;
+    assert_int_equal(service_settings_load(path, environment, &settings, NULL), AURICLE_OK);
     const char *warnings = settings.warnings.data;
     assert_non_null(strstr(warnings, "MAX_FILE_SIZE (environment) has no effect: the server"));
     assert_non_null(strstr(warnings, "CUDA_VISIBLE_DEVICES ("));
     assert_non_null(strstr(warnings, "auricle.conf:2: no setting has the name OPM_NUM_THREADS"));
-    app_settings_deinit(&settings);
+    service_settings_deinit(&settings);
     au_free(path);
     au_test_scratch_remove(folder);
 }
@@ -83,20 +83,20 @@ static void bad_files_are_refused(void **state)
 {
     (void)state;
     char *folder = au_test_scratch_folder();
-    struct app_settings settings;
+    struct service_settings settings;
     struct au_fault fault = {0};
     char *path = config(folder, "LOG_LEVEL=info\njust words\n");
-    assert_int_equal(app_settings_load(path, nothing, &settings, &fault), AURICLE_E_INVALID);
+    assert_int_equal(service_settings_load(path, nothing, &settings, &fault), AURICLE_E_INVALID);
     assert_non_null(strstr(fault.text, "auricle.conf:2"));
     assert_non_null(strstr(fault.text, "just words"));
     au_free(path);
 
     path = au_test_write(folder, "binary", "A\0B=C\n", 6);
-    assert_int_equal(app_settings_load(path, nothing, &settings, &fault), AURICLE_E_INVALID);
+    assert_int_equal(service_settings_load(path, nothing, &settings, &fault), AURICLE_E_INVALID);
     assert_non_null(strstr(fault.text, "zero bytes"));
     au_free(path);
 
-    assert_int_equal(app_settings_load("/no/such/file", nothing, &settings, &fault),
+    assert_int_equal(service_settings_load("/no/such/file", nothing, &settings, &fault),
                      AURICLE_E_NOT_FOUND);
     assert_non_null(strstr(fault.text, "/no/such/file"));
     au_test_scratch_remove(folder);
@@ -106,7 +106,7 @@ static void every_known_name_has_a_help_or_a_part(void **state)
 {
     (void)state;
     size_t n = 0;
-    for (const struct app_setting *s; (s = app_settings_known(n)); n++)
+    for (const struct service_setting *s; (s = service_settings_known(n)); n++)
         assert_true((s->part != NULL) != (s->help != NULL));
     assert_true(n >= 19);
 }
@@ -115,15 +115,15 @@ static void without_memory_nothing_leaks(void **state)
 {
     (void)state;
     for (uint64_t n = 0; n < 4; n++) {
-        struct app_settings settings;
+        struct service_settings settings;
         struct au_fault fault = {0};
         au_mem_fail_at(n, true);
-        enum auricle_error error = app_settings_load(NULL, environment, &settings, &fault);
+        enum auricle_error error = service_settings_load(NULL, environment, &settings, &fault);
         au_mem_fail_never();
         if (error)
             assert_int_equal(error, AURICLE_E_NOMEM);
         else
-            app_settings_deinit(&settings);
+            service_settings_deinit(&settings);
     }
 }
 

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "service/digest.h"
+#include "service/registry/digest.h"
 
 #define SERVICE_SUMS_FILE "SHA256SUMS"
 

@@ -1,5 +1,5 @@
-/* Looking for models. See models.h. */
-#include "app/models.h"
+/* Looking for models. See local.h. */
+#include "service/registry/local.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -7,29 +7,31 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "app/app.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/str.h"
+#include "service/registry/registry.h"
+#include "service/registry/sums.h"
 
 #define MAX_LISTED 1000 /* entries read of one folder: a mistaken --model-dir / must not hang */
 
 /* ---- Folders -------------------------------------------------------------------------------- */
 
 /* Takes folder over. NULL (out of memory) is an error; one too many is left out. */
-static enum auricle_error add_folder(struct app_model_folders *folders, char *folder)
+static enum auricle_error add_folder(struct service_model_folders *folders, char *folder)
 {
     if (!folder)
         return AURICLE_E_NOMEM;
-    if (folders->n < APP_MAX_MODEL_FOLDERS)
+    if (folders->n < SERVICE_MAX_MODEL_FOLDERS)
         folders->at[folders->n++] = folder;
     else
         au_free(folder);
     return AURICLE_OK;
 }
 
-static enum auricle_error add_listed(struct app_model_folders *folders, const char *list)
+static enum auricle_error add_listed(struct service_model_folders *folders, const char *list)
 {
     while (list && *list) {
         size_t n = strcspn(list, ":");
@@ -41,7 +43,7 @@ static enum auricle_error add_listed(struct app_model_folders *folders, const ch
     return AURICLE_OK;
 }
 
-static enum auricle_error add_home(struct app_model_folders *folders)
+static enum auricle_error add_home(struct service_model_folders *folders)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
     if (data && data[0] == '/')
@@ -51,7 +53,7 @@ static enum auricle_error add_home(struct app_model_folders *folders)
     return AURICLE_OK;
 }
 
-char *app_cache_folder(const char *chosen)
+char *service_cache_folder(const char *chosen)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (chosen)
@@ -64,7 +66,7 @@ char *app_cache_folder(const char *chosen)
 }
 
 /* Beside the program; above it (a build folder in the source tree); under the installed prefix. */
-static enum auricle_error add_beside(struct app_model_folders *folders)
+static enum auricle_error add_beside(struct service_model_folders *folders)
 {
     char *own = au_path_executable_folder();
     if (!own)
@@ -81,7 +83,7 @@ static enum auricle_error add_beside(struct app_model_folders *folders)
 }
 
 /* Folders that are reached twice, through a link say, are kept once. */
-static void tidy(struct app_model_folders *folders)
+static void tidy(struct service_model_folders *folders)
 {
     size_t kept = 0, n_own = folders->n_own;
     for (size_t i = 0; i < folders->n; i++) {
@@ -104,7 +106,7 @@ static void tidy(struct app_model_folders *folders)
     folders->n = kept;
 }
 
-enum auricle_error app_model_folders_init(const char *extra, struct app_model_folders *out)
+enum auricle_error service_model_folders_init(const char *extra, struct service_model_folders *out)
 {
     memset(out, 0, sizeof *out);
     enum auricle_error error = add_listed(out, extra);
@@ -116,13 +118,13 @@ enum auricle_error app_model_folders_init(const char *extra, struct app_model_fo
     if (!error)
         error = add_folder(out, au_strdup("/usr/share/auricle/models"));
     if (error)
-        app_model_folders_deinit(out);
+        service_model_folders_deinit(out);
     else
         tidy(out);
     return error;
 }
 
-void app_model_folders_deinit(struct app_model_folders *folders)
+void service_model_folders_deinit(struct service_model_folders *folders)
 {
     for (size_t i = 0; i < folders->n; i++)
         au_free(folders->at[i]);
@@ -153,7 +155,7 @@ static char *find_in(const char *folder, const char *name)
     return NULL;
 }
 
-static char *find_in_all(const struct app_model_folders *folders, const char *name)
+static char *find_in_all(const struct service_model_folders *folders, const char *name)
 {
     for (size_t i = 0; i < folders->n; i++) {
         char *path = find_in(folders->at[i], name);
@@ -165,22 +167,22 @@ static char *find_in_all(const struct app_model_folders *folders, const char *na
 
 /* The sentence about a name nobody knows: what is installed, a near name, where it was looked
  * for. */
-static enum auricle_error unknown_model(const struct app_model_folders *folders, const char *name,
-                                        struct au_fault *fault)
+static enum auricle_error unknown_model(const struct service_model_folders *folders,
+                                        const char *name, struct au_fault *fault)
 {
     struct au_buf known, looked;
     au_buf_init(&known, 200);
     au_buf_init(&looked, 0);
-    struct app_model_list list = {0};
-    struct app_nearest nearest = {name, NULL, 0};
-    if (app_model_list_init(folders, &list) == AURICLE_OK)
+    struct service_local_list list = {0};
+    struct au_nearest nearest = {name, NULL, 0};
+    if (service_local_list_init(folders, &list) == AURICLE_OK)
         for (size_t i = 0; i < list.n; i++) {
             if (list.entries[i].vad)
                 continue;
-            app_nearest_offer(&nearest, list.entries[i].name);
+            au_nearest_offer(&nearest, list.entries[i].name);
             au_buf_printf(&known, "%s%s", known.len ? ", " : "", list.entries[i].name);
         }
-    const char *best = app_nearest_pick(&nearest);
+    const char *best = au_nearest_pick(&nearest);
     for (size_t i = 0; i < folders->n; i++)
         au_buf_printf(&looked, "%s%s", i ? ", " : "", folders->at[i]);
     enum auricle_error error = au_fail(
@@ -189,14 +191,14 @@ static enum auricle_error unknown_model(const struct app_model_folders *folders,
         "model (--model ./FILE) or put one into one of these folders",
         name, best ? ": did you mean " : "", best ? best : "", best ? "?" : "",
         known.len ? known.data : "none", looked.data);
-    app_model_list_deinit(&list);
+    service_local_list_deinit(&list);
     au_buf_deinit(&known);
     au_buf_deinit(&looked);
     return error;
 }
 
-enum auricle_error app_model_find(const struct app_model_folders *folders, const char *name,
-                                  char **path, struct au_fault *fault)
+enum auricle_error service_local_find(const struct service_model_folders *folders, const char *name,
+                                      char **path, struct au_fault *fault)
 {
     char *found = NULL;
     if (name[0] == 0)
@@ -220,8 +222,8 @@ enum auricle_error app_model_find(const struct app_model_folders *folders, const
 }
 
 /* Larger ones are not taken unasked: on most machines they would be slower than the speech. */
-enum auricle_error app_model_find_default(const struct app_model_folders *folders, char **path,
-                                          bool *bundled, struct au_fault *fault)
+enum auricle_error service_local_find_default(const struct service_model_folders *folders,
+                                              char **path, bool *bundled, struct au_fault *fault)
 {
     static const char *const preferred[] = {"default", "small", "base", "tiny", "nano"};
     const size_t n = sizeof preferred / sizeof preferred[0];
@@ -238,12 +240,30 @@ enum auricle_error app_model_find_default(const struct app_model_folders *folder
     return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
 }
 
-char *app_model_find_vad(const struct app_model_folders *folders)
+char *service_local_find_vad(const struct service_model_folders *folders)
 {
     char *path = NULL;
     for (size_t i = 0; i < N_VAD_NAMES && !path; i++)
         path = find_in_all(folders, vad_names[i]);
     return path;
+}
+
+bool service_local_is_damaged(const char *path, struct au_fault *fault)
+{
+    struct service_sums sums = {0};
+    struct au_fault found = {0};
+    enum auricle_error error = service_sums_find(path, &sums, &found);
+    if (!error)
+        error = service_sums_check(&sums, NULL, NULL, &found);
+    service_sums_deinit(&sums);
+    if (error != AURICLE_E_FORMAT && error != AURICLE_E_NOT_FOUND)
+        return false;
+    const char *name = au_path_name(path);
+    bool known = service_model_find(name) != NULL;
+    au_fail(fault, error, "%s; %s%s", found.text,
+            known ? "load it anew: auricle models pull --force " : "install that model anew",
+            known ? name : "");
+    return true;
 }
 
 /* ---- Listing -------------------------------------------------------------------------------- */
@@ -298,7 +318,7 @@ static char *name_of_file(const char *file)
     return NULL;
 }
 
-static enum auricle_error append(struct app_model_list *list, struct app_model_entry entry)
+static enum auricle_error append(struct service_local_list *list, struct service_local_entry entry)
 {
     if (list->n == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 8, bytes;
@@ -314,9 +334,9 @@ static enum auricle_error append(struct app_model_list *list, struct app_model_e
 }
 
 static enum auricle_error list_entry(const char *folder, const char *file,
-                                     struct app_model_list *list)
+                                     struct service_local_list *list)
 {
-    struct app_model_entry entry = {.path = au_path_join(folder, file)};
+    struct service_local_entry entry = {.path = au_path_join(folder, file)};
     if (!entry.path)
         return AURICLE_E_NOMEM;
     if (looks_like_model_folder(entry.path)) {
@@ -338,11 +358,11 @@ static enum auricle_error list_entry(const char *folder, const char *file,
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct app_model_entry *)a)->name,
-                  ((const struct app_model_entry *)b)->name);
+    return strcmp(((const struct service_local_entry *)a)->name,
+                  ((const struct service_local_entry *)b)->name);
 }
 
-static enum auricle_error list_folder(const char *folder, struct app_model_list *list)
+static enum auricle_error list_folder(const char *folder, struct service_local_list *list)
 {
     enum auricle_error error = AURICLE_OK;
     size_t first = list->n;
@@ -358,19 +378,19 @@ static enum auricle_error list_folder(const char *folder, struct app_model_list 
     return error;
 }
 
-enum auricle_error app_model_list_init(const struct app_model_folders *folders,
-                                       struct app_model_list *out)
+enum auricle_error service_local_list_init(const struct service_model_folders *folders,
+                                           struct service_local_list *out)
 {
     memset(out, 0, sizeof *out);
     enum auricle_error error = AURICLE_OK;
     for (size_t i = 0; i < folders->n && !error; i++)
         error = list_folder(folders->at[i], out);
     if (error)
-        app_model_list_deinit(out);
+        service_local_list_deinit(out);
     return error;
 }
 
-void app_model_list_deinit(struct app_model_list *list)
+void service_local_list_deinit(struct service_local_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         au_free(list->entries[i].name);

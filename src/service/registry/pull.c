@@ -1,5 +1,5 @@
 /* Pulling models. See pull.h. */
-#include "service/pull.h"
+#include "service/registry/pull.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "service/install.h"
-#include "service/sums.h"
+#include "service/registry/install.h"
+#include "service/registry/sums.h"
 
 #define MAX_TEXT_BYTES    ((uint64_t)64 << 20)
 #define MAX_WEIGHTS_BYTES ((uint64_t)24 << 30)

@@ -5,8 +5,8 @@
 #ifndef SERVICE_INSTALL_H
 #define SERVICE_INSTALL_H
 
-#include "service/digest.h"
-#include "service/inspect.h"
+#include "service/registry/digest.h"
+#include "service/registry/inspect.h"
 
 struct service_import {
     const char *from;            /* file or folder */

@@ -1,7 +1,8 @@
-/* "Did you mean ...?": the nearest of some candidates by edit distance. See app.h. */
-#include <string.h>
+/* The nearest of some words by edit distance. See nearest.h. */
+#include "base/nearest.h"
 
-#include "app/app.h"
+#include <stdbool.h>
+#include <string.h>
 
 #define LONGEST 31 /* longer words are not compared */
 
@@ -40,7 +41,7 @@ static size_t edit_distance(const char *a, const char *b)
     return d[n][m];
 }
 
-void app_nearest_offer(struct app_nearest *nearest, const char *candidate)
+void au_nearest_offer(struct au_nearest *nearest, const char *candidate)
 {
     size_t distance = edit_distance(nearest->word, candidate);
     if (!nearest->best || distance < nearest->distance) {
@@ -49,7 +50,7 @@ void app_nearest_offer(struct app_nearest *nearest, const char *candidate)
     }
 }
 
-const char *app_nearest_pick(const struct app_nearest *nearest)
+const char *au_nearest_pick(const struct au_nearest *nearest)
 {
     size_t n = strlen(nearest->word);
     size_t allowed = n <= 2 ? 0 : n <= 5 ? 1 : n <= 8 ? 2 : 3;

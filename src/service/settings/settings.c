@@ -1,5 +1,5 @@
 /* The known settings and where their values come from. See settings.h. */
-#include "app/settings.h"
+#include "service/settings/settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define CONFIG_LIMIT_BYTES (1u << 20)
 
-static const struct app_setting known[] = {
+static const struct service_setting known[] = {
     {"MODEL_PATH", NULL, "default model: a name or a path"},
     {"AURICLE_MODELS", NULL, "folders with models, separated by colons"},
     {"AURICLE_AUTO_PULL", NULL, "off: --model never loads a model from the network"},
@@ -36,9 +36,10 @@ static const struct app_setting known[] = {
     {"CUDA_VISIBLE_DEVICES", "GPU support", NULL},
     {NULL, NULL, NULL},
 };
-_Static_assert(sizeof known / sizeof known[0] <= APP_N_SETTINGS + 1, "raise APP_N_SETTINGS");
+_Static_assert(sizeof known / sizeof known[0] <= SERVICE_N_SETTINGS + 1,
+               "raise SERVICE_N_SETTINGS");
 
-const struct app_setting *app_settings_known(size_t i)
+const struct service_setting *service_settings_known(size_t i)
 {
     return i < sizeof known / sizeof known[0] - 1 ? &known[i] : NULL;
 }
@@ -52,7 +53,7 @@ static int find_known(const char *name, size_t n)
     return -1;
 }
 
-static enum auricle_error set_value(struct app_settings *settings, int index, const char *value,
+static enum auricle_error set_value(struct service_settings *settings, int index, const char *value,
                                     size_t n, const char *origin)
 {
     au_free(settings->values[index]);
@@ -89,7 +90,7 @@ static struct span unquoted(struct span s)
     return s;
 }
 
-static enum auricle_error read_line(struct app_settings *settings, struct span line,
+static enum auricle_error read_line(struct service_settings *settings, struct span line,
                                     const char *origin, struct au_fault *fault)
 {
     line = trimmed(line);
@@ -111,7 +112,7 @@ static enum auricle_error read_line(struct app_settings *settings, struct span l
     return set_value(settings, index, value.at, value.n, origin);
 }
 
-static enum auricle_error read_config(struct app_settings *settings, const char *path,
+static enum auricle_error read_config(struct service_settings *settings, const char *path,
                                       struct au_fault *fault)
 {
     char *text;
@@ -137,7 +138,8 @@ static enum auricle_error read_config(struct app_settings *settings, const char 
 
 /* ---- All of it ------------------------------------------------------------------------------ */
 
-static enum auricle_error read_environment(struct app_settings *settings, app_lookup *environment)
+static enum auricle_error read_environment(struct service_settings *settings,
+                                           service_lookup *environment)
 {
     for (int i = 0; known[i].name; i++) {
         const char *value = environment(known[i].name);
@@ -150,7 +152,7 @@ static enum auricle_error read_environment(struct app_settings *settings, app_lo
     return AURICLE_OK;
 }
 
-static void warn_of_absent_parts(struct app_settings *settings)
+static void warn_of_absent_parts(struct service_settings *settings)
 {
     for (int i = 0; known[i].name; i++)
         if (known[i].part && settings->values[i])
@@ -159,8 +161,8 @@ static void warn_of_absent_parts(struct app_settings *settings)
                           settings->origins[i], known[i].part);
 }
 
-enum auricle_error app_settings_load(const char *config_path, app_lookup *environment,
-                                     struct app_settings *out, struct au_fault *fault)
+enum auricle_error service_settings_load(const char *config_path, service_lookup *environment,
+                                         struct service_settings *out, struct au_fault *fault)
 {
     memset(out, 0, sizeof *out);
     au_buf_init(&out->warnings, 0);
@@ -176,21 +178,21 @@ enum auricle_error app_settings_load(const char *config_path, app_lookup *enviro
     if (error == AURICLE_E_NOMEM)
         error = au_fail(fault, error, "out of memory while reading the settings");
     if (error)
-        app_settings_deinit(out);
+        service_settings_deinit(out);
     return error;
 }
 
-void app_settings_deinit(struct app_settings *settings)
+void service_settings_deinit(struct service_settings *settings)
 {
-    for (int i = 0; i < APP_N_SETTINGS; i++) {
+    for (int i = 0; i < SERVICE_N_SETTINGS; i++) {
         au_free(settings->values[i]);
         settings->values[i] = NULL;
     }
     au_buf_deinit(&settings->warnings);
 }
 
-const char *app_settings_get(const struct app_settings *settings, const char *name,
-                             const char **origin)
+const char *service_settings_get(const struct service_settings *settings, const char *name,
+                                 const char **origin)
 {
     int index = find_known(name, strlen(name));
     if (index < 0 || !settings->values[index])

@@ -1,5 +1,5 @@
 /* Resumable, checked downloads. See download.h. */
-#include "service/download.h"
+#include "service/registry/download.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "service/install.h"
+#include "service/registry/install.h"
 
 #define MAX_PAUSE_S    60.0
 #define TICK_S         0.1

@@ -6,8 +6,8 @@
 #ifndef SERVICE_PULL_H
 #define SERVICE_PULL_H
 
-#include "service/download.h"
-#include "service/registry.h"
+#include "service/registry/download.h"
+#include "service/registry/registry.h"
 
 struct service_pull {
     const struct service_model *model;

@@ -1,5 +1,5 @@
 /* Digests of files. See digest.h. */
-#include "service/digest.h"
+#include "service/registry/digest.h"
 
 #include <errno.h>
 #include <fcntl.h>

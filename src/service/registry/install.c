@@ -1,5 +1,5 @@
 /* Models in, models out. See install.h. */
-#include "service/install.h"
+#include "service/registry/install.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,8 +16,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "service/registry.h"
-#include "service/sums.h"
+#include "service/registry/registry.h"
+#include "service/registry/sums.h"
 
 #define BLOCK_BYTES ((size_t)1 << 20)
 #define MAX_FILES   256 /* of one model */

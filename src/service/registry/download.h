@@ -7,8 +7,8 @@
 #ifndef SERVICE_DOWNLOAD_H
 #define SERVICE_DOWNLOAD_H
 
-#include "service/digest.h"
-#include "service/fetch.h"
+#include "service/registry/digest.h"
+#include "service/registry/fetch.h"
 
 /* How to deal with the network; shared by the files of a model. */
 struct service_net {
