@@ -16,56 +16,6 @@ int32_t recog_session_language_token(const struct auricle_session *session)
     return session->engine->specials->language[session->language < 0 ? 0 : session->language];
 }
 
-/* ---- Settings -------------------------------------------------------------------------------- */
-
-static bool copy_text(const char *from, char **own, const char **to)
-{
-    *to = NULL;
-    if (!from)
-        return true;
-    *own = au_strdup(from);
-    *to = *own;
-    return *own != NULL;
-}
-
-static bool copy_list(const void *from, size_t n, size_t size, void **own)
-{
-    *own = au_alloc_array(n ? n : 1, size);
-    if (*own && n)
-        memcpy(*own, from, n * size);
-    return *own != NULL;
-}
-
-static enum auricle_error settings_init(struct recog_settings *s,
-                                        const struct auricle_options *options)
-{
-    struct auricle_options *o = &s->options;
-    *o = *options;
-    void *suppress = NULL, *clips = NULL;
-    bool ok = copy_text(options->language, &s->language, &o->language) &&
-              copy_text(options->initial_prompt, &s->initial_prompt, &o->initial_prompt) &&
-              copy_text(options->prefix, &s->prefix, &o->prefix) &&
-              copy_text(options->hotwords, &s->hotwords, &o->hotwords) &&
-              copy_list(options->suppress_tokens, (size_t)options->n_suppress_tokens,
-                        sizeof(int32_t), &suppress) &&
-              copy_list(options->clip_seconds, (size_t)options->n_clip_seconds, sizeof(double),
-                        &clips);
-    o->suppress_tokens = s->suppress = suppress;
-    o->clip_seconds = s->clips = clips;
-    o->raw_format = NULL; /* used when the source was opened; the caller's string may be gone */
-    return ok ? AURICLE_OK : AURICLE_E_NOMEM;
-}
-
-static void settings_deinit(struct recog_settings *s)
-{
-    au_free(s->language);
-    au_free(s->initial_prompt);
-    au_free(s->prefix);
-    au_free(s->hotwords);
-    au_free(s->suppress);
-    au_free(s->clips);
-}
-
 /* ---- Making ---------------------------------------------------------------------------------- */
 
 static enum auricle_error set_language(struct auricle_session *session, struct au_fault *fault)
@@ -140,7 +90,7 @@ static enum auricle_error build(struct auricle_session *session,
            n_times = (size_t)engine->specials->timestamp_begin + (size_t)engine->dims->n_audio_ctx +
                      1;
     if (!error)
-        error = settings_init(&session->settings, options);
+        error = recog_settings_init(&session->settings, options);
     if (!error)
         error = set_language(session, fault);
     if (!error)
@@ -180,21 +130,6 @@ static enum auricle_error create(struct auricle_engine *engine, struct recog_sou
     return AURICLE_OK;
 }
 
-static enum auricle_error set_input(const struct auricle_options *options,
-                                    struct audio_decode_options *out, struct au_fault *fault)
-{
-    out->finest_resampler = options->finest_resampler;
-    if (!options->raw_format)
-        return AURICLE_OK;
-    if (!audio_raw_type_parse(options->raw_format, &out->raw))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "\"%s\" is no raw format; known are s16le, f32le, u8, mulaw and alaw",
-                       options->raw_format);
-    out->raw_rate_hz = options->raw_rate_hz ? options->raw_rate_hz : AUDIO_RATE_HZ;
-    out->raw_channels = options->raw_channels ? options->raw_channels : 1;
-    return AURICLE_OK;
-}
-
 enum auricle_error auricle_session_create(struct auricle_engine *engine, const char *path,
                                           const struct auricle_options *options,
                                           struct auricle_session **out,
@@ -205,7 +140,7 @@ enum auricle_error auricle_session_create(struct auricle_engine *engine, const c
     struct audio_decode_options decode = {0};
     enum auricle_error error = recog_options_check(options, engine->max_beams, &fault);
     if (!error)
-        error = set_input(options, &decode, &fault);
+        error = recog_settings_input(options, &decode, &fault);
     if (!error)
         error = recog_source_open(path, &decode, &source, &fault);
     if (!error)
@@ -235,7 +170,7 @@ void auricle_session_destroy(struct auricle_session *session)
         session->strategy.destroy(session->strategy.self);
     recog_source_close(session->source);
     recog_rules_deinit(&session->rules);
-    settings_deinit(&session->settings);
+    recog_settings_deinit(&session->settings);
     au_free(session->hotwords);
     if (session->result)
         auricle_result_destroy(&session->result->pub);

@@ -11,15 +11,8 @@
 #include "recog/longform/source.h"
 #include "recog/longform/strategy.h"
 #include "recog/result.h"
+#include "recog/settings.h"
 #include "recog/unit.h"
-
-/* Deep copy of the caller's options: strings and lists are the session's own. */
-struct recog_settings {
-    struct auricle_options options;
-    char *language, *initial_prompt, *prefix, *hotwords;
-    int32_t *suppress;
-    double *clips;
-};
 
 struct auricle_session {
     struct auricle_engine *engine;
