@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "audio/decoder.h"
+#include "audio/pcm.h"
 #include "audio/resample.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
 #define BLOCK_SAMPLES 4096
-#define SAMPLE_BOUND  8.0f
 
 struct audio_reader {
     struct audio_input *input;
@@ -57,37 +57,6 @@ enum auricle_error audio_check_shape(const char *name, long long rate_hz, long l
                        "%s: the header says %lld channels; 1 to %d are accepted", name, channels,
                        AUDIO_MAX_CHANNELS);
     return AURICLE_OK;
-}
-
-void audio_mix(float *mono, const float *frames, size_t n, int channels)
-{
-    if (channels == 1) {
-        memcpy(mono, frames, n * sizeof *mono);
-        return;
-    }
-    float scale = 1.0f / (float)channels;
-    for (size_t i = 0; i < n; i++) {
-        float sum = 0.0f;
-        for (int c = 0; c < channels; c++)
-            sum += frames[i * (size_t)channels + (size_t)c];
-        mono[i] = sum * scale;
-    }
-}
-
-/* NaN and infinities would spread through the resampler and every model behind it. Returns how many
- * there were. */
-static size_t sanitise(float *samples, size_t n)
-{
-    size_t n_bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        float x = samples[i];
-        bool number = x - x == 0.0f; /* false for NaN and both infinities */
-        n_bad += !number;
-        x = number ? x : 0.0f;
-        x = x < SAMPLE_BOUND ? x : SAMPLE_BOUND;
-        samples[i] = x > -SAMPLE_BOUND ? x : -SAMPLE_BOUND;
-    }
-    return n_bad;
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -386,7 +355,7 @@ static enum auricle_error fill_block(struct audio_reader *reader, struct au_faul
             *fault = *failed;
         return failed->code;
     }
-    reader->n_not_numbers += sanitise(reader->block, n);
+    reader->n_not_numbers += audio_sanitise(reader->block, n);
     reader->block_used = 0;
     reader->block_filled = n;
     reader->decoder_ended = n == 0;
@@ -403,7 +372,7 @@ static enum auricle_error follow_rate(struct audio_reader *reader, float *out, s
     if (reader->resampler) {
         if (audio_resampler_run(reader->resampler, NULL, 0, &used, out, max, n))
             return no_memory(reader, fault);
-        sanitise(out, *n);
+        audio_sanitise(out, *n);
         if (*n > 0)
             return AURICLE_OK;
         audio_resampler_destroy(reader->resampler);
@@ -438,7 +407,7 @@ static enum auricle_error make_samples(struct audio_reader *reader, float *out, 
     if (reader->resampler) {
         if (audio_resampler_run(reader->resampler, in, available, &used, out, max, n))
             return no_memory(reader, fault);
-        sanitise(out, *n); /* a resampler overshoots at edges */
+        audio_sanitise(out, *n); /* a resampler overshoots at edges */
     } else {
         *n = used = available < max ? available : max;
         memcpy(out, in, used * sizeof *out);
@@ -498,7 +467,7 @@ static enum auricle_error read_timed(struct audio_reader *reader, float *samples
             return au_fail(fault, AURICLE_E_TIMEOUT, "%s: decoding took longer than %.1f s",
                            audio_input_name(reader->input), reader->options.max_decode_seconds);
     }
-    sanitise(samples, n); /* again: the resampler rings past the bound on hostile input */
+    audio_sanitise(samples, n); /* again: the resampler rings past the bound on hostile input */
     *n_read = n;
     return AURICLE_OK;
 }

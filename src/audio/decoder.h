@@ -55,7 +55,4 @@ enum auricle_error audio_ffmpeg_open(struct audio_input *input, int64_t deadline
 
 bool audio_ffmpeg_available(void); /* loads the libraries the first time */
 
-/* mono[i] = average over channels of frames[i * channels + c]. */
-void audio_mix(float *mono, const float *frames, size_t n, int channels);
-
 #endif

@@ -1,9 +1,7 @@
 /* Headerless samples: the caller says what they are. See decoder.h. */
-#include <string.h>
-
 #include "audio/decoder.h"
+#include "audio/pcm.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #define RAW_BLOCK_BYTES 16384
 
@@ -16,52 +14,6 @@ struct raw_decoder {
     uint8_t block[RAW_BLOCK_BYTES];
     float frames[RAW_BLOCK_BYTES];
 };
-
-/* ITU-T G.711: sign, three bits of exponent, four of mantissa; mu-law is stored inverted and has a
- * bias of 33, A-law has every second bit inverted.                                              */
-static float from_mulaw(uint8_t byte)
-{
-    int code = ~byte & 0xff, exponent = code >> 4 & 7, mantissa = code & 15;
-    int magnitude = ((2 * mantissa + 33) << exponent) - 33; /* 14 bits */
-    return (float)(code & 0x80 ? -magnitude : magnitude) * (1.0f / 8192.0f);
-}
-
-static float from_alaw(uint8_t byte)
-{
-    int code = byte ^ 0x55, exponent = code >> 4 & 7, mantissa = code & 15;
-    int magnitude = exponent ? (2 * mantissa + 33) << (exponent - 1)
-                             : 2 * mantissa + 1; /* 13 bits */
-    return (float)(code & 0x80 ? magnitude : -magnitude) * (1.0f / 4096.0f);
-}
-
-static void convert(enum audio_raw_type type, const uint8_t *in, size_t n, float *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        switch (type) {
-        case AUDIO_RAW_S16LE:
-            out[i] = (float)(int16_t)(in[2 * i] | in[2 * i + 1] << 8) * (1.0f / 32768.0f);
-            break;
-        case AUDIO_RAW_F32LE: memcpy(&out[i], in + 4 * i, 4); break;
-        case AUDIO_RAW_MULAW: out[i] = from_mulaw(in[i]); break;
-        case AUDIO_RAW_ALAW: out[i] = from_alaw(in[i]); break;
-        case AUDIO_RAW_U8: out[i] = (float)(in[i] - 128) * (1.0f / 128.0f); break;
-        case AUDIO_RAW_NONE: out[i] = 0.0f; break;
-        }
-    }
-}
-
-static size_t bytes_of(enum audio_raw_type type)
-{
-    switch (type) {
-    case AUDIO_RAW_S16LE: return 2;
-    case AUDIO_RAW_F32LE: return 4;
-    case AUDIO_RAW_MULAW:
-    case AUDIO_RAW_ALAW:
-    case AUDIO_RAW_U8: return 1;
-    case AUDIO_RAW_NONE: break;
-    }
-    return 0;
-}
 
 static const char *name_of(enum audio_raw_type type)
 {
@@ -93,7 +45,7 @@ static enum auricle_error raw_read(struct audio_decoder *decoder, float *mono, s
     (void)fault;
     frames = got / frame_bytes;
     raw->offset += frames * frame_bytes;
-    convert(raw->type, raw->block, frames * (size_t)decoder->info.channels, raw->frames);
+    audio_pcm_convert(raw->type, raw->block, frames * (size_t)decoder->info.channels, raw->frames);
     audio_mix(mono, raw->frames, frames, decoder->info.channels);
     *n = frames;
     return AURICLE_OK;
@@ -112,7 +64,7 @@ enum auricle_error audio_raw_open(struct audio_input *input,
 {
     static const struct audio_decoder_ops ops = {raw_close, raw_read, raw_seek};
     const char *name = audio_input_name(input);
-    size_t sample_bytes = bytes_of(options->raw);
+    size_t sample_bytes = audio_pcm_bytes(options->raw);
     if (sample_bytes == 0)
         return au_fail(fault, AURICLE_E_INVALID, "%s: unknown raw sample type %d", name,
                        (int)options->raw);
@@ -142,22 +94,4 @@ enum auricle_error audio_raw_open(struct audio_input *input,
     }
     *out = &raw->base;
     return AURICLE_OK;
-}
-
-bool audio_raw_type_parse(const char *name, enum audio_raw_type *out)
-{
-    static const struct {
-        const char *name;
-        enum audio_raw_type type;
-    } types[] = {{"s16le", AUDIO_RAW_S16LE},
-                 {"f32le", AUDIO_RAW_F32LE},
-                 {"u8", AUDIO_RAW_U8},
-                 {"mulaw", AUDIO_RAW_MULAW},
-                 {"alaw", AUDIO_RAW_ALAW}};
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (au_str_equal(types[i].name, name)) {
-            *out = types[i].type;
-            return true;
-        }
-    return false;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audio/decoder.h"
+#include "audio/pcm.h"
 #include "base/mem.h"
 
 #define BLOCK_FLOATS 8192
