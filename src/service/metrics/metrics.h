@@ -71,6 +71,7 @@ void service_count_error(struct service_metrics *metrics, enum service_protocol 
 void service_count_filtered(struct service_metrics *metrics, const char *rule);
 void service_gauge_add(struct service_metrics *metrics, enum service_gauge gauge, int64_t delta);
 void service_gauge_set(struct service_metrics *metrics, enum service_gauge gauge, int64_t value);
+int64_t service_gauge_get(const struct service_metrics *metrics, enum service_gauge gauge);
 void service_observe(struct service_metrics *metrics, enum service_stage stage, double seconds);
 /* Units that ran as one batch: windows encoded, or hypotheses stepped. */
 void service_observe_batch(struct service_metrics *metrics, bool encoder, size_t units);
@@ -79,5 +80,7 @@ void service_observe_batch(struct service_metrics *metrics, bool encoder, size_t
 void service_metrics_write(const struct service_metrics *metrics, struct au_buf *out);
 /* {"queue": {"count": n, "p50_ms": ..., "p95_ms": ..., "p99_ms": ...}, ...} */
 void service_metrics_write_stats(const struct service_metrics *metrics, struct au_buf *out);
+
+uint64_t service_rss_bytes(void); /* memory of this process; 0 where unknown */
 
 #endif
