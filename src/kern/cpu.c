@@ -63,7 +63,8 @@ static uint32_t detect_features(void)
                         has(ecx, 11);
     if ((found & KERN_CPU_AVX2) && avx512 && (xcr0 & XCR0_AVX512) == XCR0_AVX512)
         found |= KERN_CPU_AVX512;
-    const bool amx = has(edx, 22) && has(edx, 24) && has(edx, 25) && has(sub_eax, 5);
+    const bool amx = has(edx, 22) && has(edx, 24) && has(edx, 25) && has(sub_eax, 5) &&
+                     has(ecx, 1); /* AVX-512 VBMI */
     if ((found & KERN_CPU_AVX512) && amx && (xcr0 & XCR0_AMX) == XCR0_AMX && request_amx())
         found |= KERN_CPU_AMX;
     return found;

@@ -27,7 +27,7 @@ enum kern_level {
     KERN_GENERIC,
     KERN_AVX2,       /* AVX2, FMA, F16C */
     KERN_AVX512VNNI, /* AVX-512 F, BW, DQ, VL and VNNI */
-    KERN_AMX,        /* the above, AMX tile, int8 and bf16, allowed by the kernel */
+    KERN_AMX,        /* the above, BF16, VBMI, AMX tile, int8, bf16, allowed by the kernel */
     KERN_NEON,       /* 64-bit ARM */
     KERN_I8MM,       /* the above, dot products, matrix products of int8 and bf16 */
     KERN_N_LEVELS

@@ -110,6 +110,43 @@ static void attention_matches_double_reference(void **state)
     every_size(check_full);
 }
 
+/* Many keys of the same score, then one 9 octaves above them: the weights of both come out about
+ * alike, so whatever was summed before the late one has to be corrected, wherever it stands.     */
+static void check_late_maximum(const struct kern_ops *ops, enum kern_type type, size_t late,
+                               size_t t)
+{
+    const struct kern_heads *heads = ops->heads[type];
+    struct fixture f;
+    double wanted[128];
+    fixture_create(&f, heads, t, 16);
+    f.scale = 0.693147181f; /* scores in octaves */
+    memset(f.q, 0, ((t - 1) * f.stride + f.d) * sizeof(float));
+    for (size_t i = 0; i < t; i++) {
+        f.q[i * f.stride] = i % 3 == 0 ? 0.5f : 1.0f; /* neighbours that need no correction */
+        f.k[i * f.stride] = i == late ? 9.0f : i < late ? 0.0f : -20.0f;
+        f.v[i * f.stride] = i == late ? -1.0f : 1.0f;
+    }
+    heads->pack(f.packed, f.q, f.k, f.v, f.stride, t, f.d, f.scale, 0, t);
+    heads->run(f.packed, t, f.d, f.out, f.stride, 0, t, f.scratch);
+    for (size_t row = 0; row < t; row++) {
+        reference(&f, row, NULL, wanted);
+        assert_near((double)f.out[row * f.stride], wanted[0], type == KERN_F32 ? 1e-5 : 0.01);
+    }
+    fixture_destroy(&f);
+}
+
+static void a_late_maximum_corrects_what_was_summed(void **state)
+{
+    static const size_t late[] = {40, 70, 100, 130, 200, 249};
+    const struct kern_ops *level[MOST_TABLES];
+    const size_t n_levels = usable_levels(level);
+    (void)state;
+    for (size_t l = 0; l < n_levels; l++)
+        for (int type = 0; type < KERN_N_TYPES; type++)
+            for (size_t i = 0; i < COUNT(late); i++)
+                check_late_maximum(level[l], (enum kern_type)type, late[i], 250);
+}
+
 /* Packed in pieces and run over any rows, in any order. */
 static void check_split(const struct kern_ops *ops, enum kern_type type, size_t t, size_t d)
 {
@@ -186,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_matches_double_reference),
+        cmocka_unit_test(a_late_maximum_corrects_what_was_summed),
         cmocka_unit_test(splits_do_not_change_bits),
         cmocka_unit_test(one_row_over_cells_matches_double_reference),
     };

@@ -1,22 +1,31 @@
 /* Attention of one head on AMX: bf16 operands, f32 sums, softmax on line.
  *
+ * Everything is turned: scores are computed as k q^T and results as v^T p^T, so that a register
+ * holds one key for 16 queries. A query is then a lane: its largest score, the sum of its weights
+ * and its corrections are lanes too, and nothing is ever reduced across a register.
+ *
  * kern_heads_pack lays a head out in tiles once (T rows, D padded to DP, a multiple of 32):
- *   q  [block of 16 rows][chunk of 32 columns][16][32]    left operand; scaled, see below
- *   k  [panel of 16 keys][chunk of 32 columns][16][16][2] right operand of q k^T: column pairs
- *   v  [chunk of 32 keys][panel of 16 columns][16][16][2] right operand of p v: key pairs
- * Rows beyond T are zero. q carries scale * log2(e), so weights are powers of two of the products.
+ *   q  [block of 16 queries][chunk of 32 columns][16][16][2] right operand: column pairs
+ *   k  [panel of 16 keys][chunk of 32 columns][16][32]       left operand
+ *   v  [chunk of 32 keys][panel of 16 columns][16][32]       left operand of v^T
+ * Rows beyond T are zero. q carries scale * log2(e) * 128.
  *
- * kern_heads_run takes 32 query rows at a time over blocks of 128 keys: scores in f32, weights from
- * there in bf16 tiles, then the values are added to 32 x DP sums. The sums are relative to a
- * maximum that follows the scores lazily: as long as no score exceeds it by 8 (a factor of 256)
- * nothing is rescaled, which after the first block is nearly always. The decision belongs to the
- * row alone and blocks begin at key 0, so splits of the queries change no bits.
+ * kern_heads_run takes 32 queries at a time. Weights are powers of two, needed in bf16 alone, and
+ * a bf16 number is its own logarithm, in 128ths, but for the bend of 2^f over one octave. So a
+ * score in 128ths of an octave, with 127 octaves added, is rounded to an integer, cut at 0, and a
+ * table of 128 bytes takes the bend away: 11 instructions for 32 weights, relative error 2.7e-3
+ * beside the 3.9e-3 of bf16 itself.
  *
- * Tried and left: issuing the next block's products between the exponentials. While tile products
- * are in flight, 512-bit arithmetic runs at one operation a cycle instead of two (measured: 192
- * fused multiply-adds beside 4 products take 59 ns, alone 27), so the phases are kept apart. Also
- * left: 64 rows at a time (keys read half as often, but scores no longer in the first-level cache)
- * and blocks of 64, 96, 256 and 512 keys: all slower.                                            */
+ * Weights are relative to a maximum that follows the scores lazily, in whole octaves: as long as no
+ * score exceeds it by 8 (a factor of 256) nothing is corrected, which after the first block is
+ * nearly always. Blocks begin at key 0 and squares of queries at query 0, so splits change no bits.
+ *
+ * Scores are softened 64 keys at a time and weights multiplied 128 keys at a time: with that,
+ * what a square touches again stays in the first-level cache while keys and values stream past.
+ * Measured per 32 queries and 1504 keys, thousand cycles of 2.6 GHz: 25; 32 or 64 keys at once
+ * for both 26; 128 for both 30; 256 for both 32. Tried and left: software prefetch of keys or
+ * values (30, 32); products between the exponentials (while tile products are in flight, 512-bit
+ * arithmetic runs at one operation a cycle instead of two).                                      */
 #include <math.h>
 
 #include "kern/levels.h"
@@ -24,27 +33,35 @@
 #include "kern/x86/amx/tiles.h"
 #include "kern/x86/avx512vnni/simd.h"
 
-#define ROWS       32  /* queries at a time */
-#define KEYS       128 /* keys at a time */
-#define KEY_CHUNKS (KEYS / KERN_CHUNK_BF16)
+#define QUERIES    32  /* at a time: two blocks of 16 */
+#define SCORE_KEYS 64  /* softened at a time */
+#define KEYS       128 /* multiplied with values at a time */
+#define CHUNK      32  /* keys or columns of a tile */
 #define MAX_D      128
-#define HEADROOM   8.0f
+#define OCTAVE     128.0f /* steps of a bf16 number per factor of two */
+#define EXPONENT   127.0f /* octaves of 1.0 */
+#define HEADROOM   8.0f   /* octaves */
 #define LOG2_E     0x1.715476p+0f
 
-/* 2^f on [-1/2, 1/2], degree 3 from Chebyshev nodes: relative error 1e-4, against 2e-3 of bf16. */
-#define EXP2_C0 0x1.fff61cp-1f
-#define EXP2_C1 0x1.62e2d2p-1f
-#define EXP2_C2 0x1.f0ecf8p-3f
-#define EXP2_C3 0x1.c96d5ep-5f
+/* 128 * (1 + f - 2^f) for f = i / 128. */
+static const _Alignas(64) uint8_t bend[128] = {
+    0,  0,  1,  1,  1,  1,  2,  2,  2,  3,  3,  3,  3,  4,  4,  4,  4,  5,  5,  5,  5,  6,
+    6,  6,  6,  6,  7,  7,  7,  7,  7,  8,  8,  8,  8,  8,  8,  9,  9,  9,  9,  9,  9,  9,
+    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 10,
+    10, 10, 10, 9,  9,  9,  9,  9,  9,  9,  8,  8,  8,  8,  8,  7,  7,  7,  7,  7,  6,  6,
+    6,  6,  5,  5,  5,  4,  4,  4,  3,  3,  3,  3,  2,  2,  1,  1,  1,  0,
+};
 
 struct layout {
-    size_t t, d, dp; /* T rounded up to ROWS; columns; columns rounded up to 32 */
+    size_t t, d, dp; /* T rounded up to CHUNK; columns; columns rounded up to CHUNK */
     size_t part;     /* bytes of each of q, k and v */
 };
 
 static struct layout layout_of(size_t t, size_t d)
 {
-    struct layout l = {.t = (t + ROWS - 1) / ROWS * ROWS, .d = d, .dp = (d + 31) / 32 * 32};
+    struct layout l = {
+        .t = (t + CHUNK - 1) / CHUNK * CHUNK, .d = d, .dp = (d + CHUNK - 1) / CHUNK * CHUNK};
     l.part = l.t * l.dp * 2;
     return l;
 }
@@ -52,10 +69,12 @@ static struct layout layout_of(size_t t, size_t d)
 size_t kern_heads_packed_bytes_amx(size_t t, size_t d)
 {
     size_t bytes;
-    if (d > MAX_D || t > SIZE_MAX / 2 || __builtin_mul_overflow(t + ROWS, 3 * 2 * MAX_D, &bytes))
+    if (d > MAX_D || t > SIZE_MAX / 2 || __builtin_mul_overflow(t + CHUNK, 3 * 2 * MAX_D, &bytes))
         return 0;
     return 3 * layout_of(t, d).part;
 }
+
+/* ---- Packing --------------------------------------------------------------------------------- */
 
 static inline __m512i two_to_bf16(__m512 low, __m512 high)
 {
@@ -74,46 +93,55 @@ static inline __m512i load_32(const float *row, size_t left, __m512 scale)
 static void pack_queries(char *packed, const struct layout *l, const float *x, size_t stride,
                          size_t t, size_t there, float scale)
 {
-    const __m512 q_scale = _mm512_set1_ps(scale * LOG2_E);
+    const __m512 q_scale = _mm512_set1_ps(scale * LOG2_E * OCTAVE);
     char *to = packed + t * l->dp * 2;
-    for (size_t c = 0; c < l->dp; c += 32)
+    for (size_t c = 0; c < l->dp; c += CHUNK, to += KERN_TILE_BYTES) {
+        __m512i rows[16];
         for (size_t i = 0; i < 16; i++)
-            _mm512_store_si512(
-                to + c / 32 * KERN_TILE_BYTES + i * 64,
-                load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0, q_scale));
+            rows[i] = load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0, q_scale);
+        transpose_16(rows);
+        for (size_t i = 0; i < 16; i++)
+            _mm512_store_si512(to + i * 64, rows[i]);
+    }
 }
 
 static void pack_keys(char *packed, const struct layout *l, const float *x, size_t stride, size_t t,
                       size_t there)
 {
     char *to = packed + l->part + t * l->dp * 2;
-    for (size_t c = 0; c < l->dp; c += 32) {
-        __m512i keys[16];
+    for (size_t c = 0; c < l->dp; c += CHUNK, to += KERN_TILE_BYTES)
         for (size_t i = 0; i < 16; i++)
-            keys[i] = load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0,
-                              _mm512_set1_ps(1.0f));
-        transpose_16(keys);
-        for (size_t i = 0; i < 16; i++)
-            _mm512_store_si512(to + c / 32 * KERN_TILE_BYTES + i * 64, keys[i]);
-    }
+            _mm512_store_si512(to + i * 64,
+                               load_32(x + i * stride + c, i < there && l->d > c ? l->d - c : 0,
+                                       _mm512_set1_ps(1.0f)));
 }
 
+/* The chunk of 32 keys that begins at row t. */
 static void pack_values(char *packed, const struct layout *l, const float *x, size_t stride,
                         size_t t, size_t there)
 {
-    for (size_t c = 0; c < l->dp; c += W) {
+    char *to = packed + 2 * l->part + t * l->dp * 2;
+    for (size_t c = 0; c < l->dp; c += W, to += KERN_TILE_BYTES) {
         const __mmask16 mask = l->d > c ? mask16(l->d - c) : 0;
-        char *tile = packed + 2 * l->part + (t / 32 * (l->dp / 16) + c / 16) * KERN_TILE_BYTES +
-                     t % 32 * 32;
-        for (size_t i = 0; i < 16; i += 2) {
-            const __m512 even = _mm512_maskz_loadu_ps(i < there ? mask : 0, x + i * stride + c);
-            const __m512 odd = _mm512_maskz_loadu_ps(i + 1 < there ? mask : 0,
-                                                     x + (i + 1) * stride + c);
+        __m512i pairs[16];
+        for (size_t i = 0; i < 16; i++) {
+            const float *row = x + 2 * i * stride + c;
+            const __m512 even = _mm512_maskz_loadu_ps(2 * i < there ? mask : 0, row);
+            const __m512 odd = _mm512_maskz_loadu_ps(2 * i + 1 < there ? mask : 0, row + stride);
             const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
             const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-            _mm512_store_si512(tile + i * 32, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+            pairs[i] = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
         }
+        transpose_16(pairs);
+        for (size_t i = 0; i < 16; i++)
+            _mm512_store_si512(to + i * 64, pairs[i]);
     }
+}
+
+/* Rows of the 16 from `row` on that exist, when they end at `end`. */
+static inline size_t rows_there(size_t row, size_t end, size_t most)
+{
+    return row >= end ? 0 : end - row < most ? end - row : most;
 }
 
 void kern_heads_pack_amx(void *packed, const float *q, const float *k, const float *v,
@@ -122,25 +150,30 @@ void kern_heads_pack_amx(void *packed, const float *q, const float *k, const flo
     const struct layout l = layout_of(t, d);
     const size_t end = t1 < t ? t1 : l.t; /* the last piece also clears the padding */
     for (size_t row = t0; row < end; row += 16) {
-        const size_t there = row >= t1 ? 0 : t1 - row < 16 ? t1 - row : 16;
+        const size_t there = rows_there(row, t1, 16);
         const size_t from = there > 0 ? (row - t0) * stride : 0;
         if (q)
             pack_queries(packed, &l, q + from, stride, row, there, scale);
         if (k)
             pack_keys(packed, &l, k + from, stride, row, there);
-        if (v)
-            pack_values(packed, &l, v + from, stride, row, there);
+        if (v && row % CHUNK == 0)
+            pack_values(packed, &l, v + from, stride, row, rows_there(row, t1, CHUNK));
     }
 }
 
-/* 32 queries on their way through the keys. */
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* 32 queries on their way through the keys; [2] counts blocks of 16 queries. */
 struct strip {
-    float scores[ROWS * KEYS];     /* [pair of panels][2 x 2 tiles][16][16] */
-    uint16_t weights[ROWS * KEYS]; /* [block of 16 rows][chunk of 32 keys][16][32] */
-    float sums[ROWS * MAX_D];      /* [group of 32 columns][2 x 2 tiles][16][16] */
-    float total[ROWS][W];          /* sums of weights, in lanes */
-    float largest[ROWS];           /* what a row's weights are relative to */
+    float scores[SCORE_KEYS * QUERIES]; /* [panel of 16 keys][2][16 keys][16] */
+    uint16_t weights[KEYS * QUERIES];   /* [chunk of 32 keys][2][16 pairs of keys][16][2] */
+    float sums[MAX_D * QUERIES];        /* [panel of 16 columns][2][16 columns][16] */
+    float total[2][W];                  /* sums of weights */
+    float largest[2][W]; /* what weights are relative to, in octaves: whole numbers */
 };
+
+#define TILE_FLOATS  (KERN_TILE_BYTES / 4)
+#define TILE_WEIGHTS (KERN_TILE_BYTES / 2)
 
 size_t kern_heads_scratch_bytes_amx(size_t t, size_t d)
 {
@@ -161,20 +194,20 @@ static inline void score_narrow(float *out, const char *q, const char *k, size_t
         _tile_loadd(4, q + KERN_TILE_BYTES, 64);
         _tile_loadd(5, q + 3 * KERN_TILE_BYTES, 64);
     }
-    for (size_t panel = 0; panel < n_panels; panel++, k += chunks * KERN_TILE_BYTES) {
-        float *to = out + panel / 2 * 1024 + panel % 2 * 256;
+    for (size_t panel = 0; panel < n_panels; panel++, out += 2 * TILE_FLOATS) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_loadd(6, k, 64);
-        _tile_dpbf16ps(0, 2, 6);
-        _tile_dpbf16ps(1, 3, 6);
+        _tile_dpbf16ps(0, 6, 2);
+        _tile_dpbf16ps(1, 6, 3);
         if (two) {
             _tile_loadd(7, k + KERN_TILE_BYTES, 64);
-            _tile_dpbf16ps(0, 4, 7);
-            _tile_dpbf16ps(1, 5, 7);
+            _tile_dpbf16ps(0, 7, 4);
+            _tile_dpbf16ps(1, 7, 5);
         }
-        _tile_stored(0, to, 64);
-        _tile_stored(1, to + 512, 64);
+        _tile_stored(0, out, 64);
+        _tile_stored(1, out + TILE_FLOATS, 64);
+        k += chunks * KERN_TILE_BYTES;
     }
 }
 
@@ -183,164 +216,226 @@ static inline void score_wide(float *out, const char *q, const char *k, size_t c
                               size_t n_panels)
 {
     const size_t block = chunks * KERN_TILE_BYTES;
-    for (size_t panel = 0; panel < n_panels; panel += 2, out += 1024, k += 2 * block) {
+    for (size_t panel = 0; panel < n_panels; panel += 2, out += 4 * TILE_FLOATS, k += 2 * block) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
         for (size_t at = 0; at < block; at += KERN_TILE_BYTES) {
-            _tile_loadd(4, q + at, 64);
-            _tile_loadd(6, k + at, 64);
+            _tile_loadd(4, k + at, 64);
+            _tile_loadd(6, q + at, 64);
             _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(5, q + block + at, 64);
+            _tile_loadd(5, k + block + at, 64);
             _tile_dpbf16ps(2, 5, 6);
-            _tile_loadd(7, k + block + at, 64);
+            _tile_loadd(7, q + block + at, 64);
             _tile_dpbf16ps(1, 4, 7);
             _tile_dpbf16ps(3, 5, 7);
         }
         _tile_stored(0, out, 64);
-        _tile_stored(1, out + 256, 64);
-        _tile_stored(2, out + 512, 64);
-        _tile_stored(3, out + 768, 64);
+        _tile_stored(1, out + TILE_FLOATS, 64);
+        _tile_stored(2, out + 2 * TILE_FLOATS, 64);
+        _tile_stored(3, out + 3 * TILE_FLOATS, 64);
     }
 }
 
-/* sums += weights v over `n_chunks` chunks of 32 keys, one group of 32 columns. */
-static inline void value_group(float *sums, const uint16_t *weights, const char *v,
-                               size_t v_chunk_bytes, size_t n_chunks)
+/* sums += v^T weights over `n_chunks` chunks of 32 keys, two panels of 16 columns. */
+static inline void add_values(float *sums, const uint16_t *weights, const char *v,
+                              size_t v_chunk_bytes, size_t n_chunks)
 {
     _tile_loadd(0, sums, 64);
-    _tile_loadd(1, sums + 256, 64);
-    _tile_loadd(2, sums + 512, 64);
-    _tile_loadd(3, sums + 768, 64);
-    for (size_t i = 0; i < n_chunks; i++, v += v_chunk_bytes) {
-        _tile_loadd(4, weights + i * 512, 64);
-        _tile_loadd(6, v, 64);
+    _tile_loadd(1, sums + TILE_FLOATS, 64);
+    _tile_loadd(2, sums + 2 * TILE_FLOATS, 64);
+    _tile_loadd(3, sums + 3 * TILE_FLOATS, 64);
+    for (size_t i = 0; i < n_chunks; i++, v += v_chunk_bytes, weights += 2 * TILE_WEIGHTS) {
+        _tile_loadd(4, v, 64);
+        _tile_loadd(6, weights, 64);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(5, weights + (KEY_CHUNKS + i) * 512, 64);
+        _tile_loadd(5, v + KERN_TILE_BYTES, 64);
         _tile_dpbf16ps(2, 5, 6);
-        _tile_loadd(7, v + KERN_TILE_BYTES, 64);
+        _tile_loadd(7, weights + TILE_WEIGHTS, 64);
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(3, 5, 7);
     }
     _tile_stored(0, sums, 64);
-    _tile_stored(1, sums + 256, 64);
-    _tile_stored(2, sums + 512, 64);
-    _tile_stored(3, sums + 768, 64);
+    _tile_stored(1, sums + TILE_FLOATS, 64);
+    _tile_stored(2, sums + 2 * TILE_FLOATS, 64);
+    _tile_stored(3, sums + 3 * TILE_FLOATS, 64);
 }
 
-/* Scores of row r, 16 keys from key `at` of the block. */
-static inline const float *score_at(const float *scores, size_t r, size_t at)
+/* What turns a score into a weight: constants that live in registers. */
+struct softener {
+    __m512i bend_low, bend_high, interleave;
+    __m512bh one;
+};
+
+static inline struct softener softener_make(void)
 {
-    return scores + at / 32 * 1024 + (r / 16 * 2 + at / 16 % 2) * 256 + r % 16 * 16;
+    return (struct softener){
+        .bend_low = _mm512_load_si512(bend),
+        .bend_high = _mm512_load_si512(bend + 64),
+        .interleave = _mm512_broadcast_i32x4(
+            _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15)),
+        .one = (__m512bh)_mm512_set1_epi16(0x3f80),
+    };
 }
 
-static inline __m512 exp2_512(__m512 x)
+/* Weights of a pair of keys for 16 queries, from two rows of scores; *most follows the largest.
+ * A NaN and a score 2^24 octaves above the maximum convert to the smallest integer: weight 0.   */
+static inline __m512i weigh(const struct softener *s, const float *pair, __m512 offset,
+                            __m512i *most)
 {
-    const __m512 n = _mm512_roundscale_ps(x, 0);
-    const __m512 f = _mm512_sub_ps(x, n);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(EXP2_C3), f, _mm512_set1_ps(EXP2_C2));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(EXP2_C1));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(EXP2_C0));
-    return _mm512_scalef_ps(p, n);
+    const __m512i even = _mm512_cvtps_epi32(_mm512_add_ps(_mm512_load_ps(pair), offset));
+    const __m512i odd = _mm512_cvtps_epi32(_mm512_add_ps(_mm512_load_ps(pair + W), offset));
+    const __m512i steps = _mm512_shuffle_epi8(_mm512_packus_epi32(even, odd), s->interleave);
+    *most = _mm512_max_epu16(*most, steps);
+    const __mmask64 low_bytes = 0x5555555555555555U;
+    return _mm512_sub_epi16(
+        steps, _mm512_maskz_permutex2var_epi8(low_bytes, s->bend_low, steps, s->bend_high));
 }
 
-/* A score is far above what the row counted from: count from it, and correct what was summed. */
-static __attribute__((noinline)) void raise_maximum(struct strip *h, size_t r, size_t dp,
-                                                    float largest)
+/* Weights of 16 queries (block b) for `panels` panels of keys. False, and nothing is summed, when a
+ * score exceeds the maximum by more than the headroom.                                           */
+static inline bool soften(struct strip *h, const struct softener *s, size_t b, size_t panels,
+                          uint16_t *weights)
 {
-    const __m512 correction = exp2_512(_mm512_set1_ps(h->largest[r] - largest));
-    const bool first = h->largest[r] == -INFINITY; /* nothing was summed yet */
-    h->largest[r] = largest;
-    if (first)
-        return;
-    _mm512_store_ps(h->total[r], _mm512_mul_ps(_mm512_load_ps(h->total[r]), correction));
-    for (size_t c = 0; c < dp; c += W) {
-        float *at = h->sums + c / 32 * 1024 + (r / 16 * 2 + c / 16 % 2) * 256 + r % 16 * 16;
+    const __m512 offset = _mm512_mul_ps(
+        _mm512_sub_ps(_mm512_set1_ps(EXPONENT), _mm512_load_ps(h->largest[b])),
+        _mm512_set1_ps(OCTAVE));
+    const float *scores = h->scores + b * TILE_FLOATS;
+    __m512 total[2] = {_mm512_load_ps(h->total[b]), _mm512_setzero_ps()};
+    __m512i most[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (size_t panel = 0; panel < panels; panel++, scores += 2 * TILE_FLOATS) {
+        uint16_t *to = weights + (panel / 2 * 2 + b) * TILE_WEIGHTS + panel % 2 * 256;
+        for (size_t pair = 0; pair < 8; pair += 2) {
+            for (size_t i = 0; i < 2; i++) {
+                const __m512i w = weigh(s, scores + (pair + i) * 2 * W, offset, &most[i]);
+                total[i] = _mm512_dpbf16_ps(total[i], (__m512bh)w, s->one);
+                _mm512_store_si512(to + (pair + i) * 2 * W, w);
+            }
+        }
+    }
+    const __m512i allowed = _mm512_set1_epi16((short)((EXPONENT + HEADROOM) * OCTAVE));
+    if (_mm512_cmpgt_epu16_mask(_mm512_max_epu16(most[0], most[1]), allowed))
+        return false;
+    _mm512_store_ps(h->total[b], _mm512_add_ps(total[0], total[1]));
+    return true;
+}
+
+/* The largest scores of block b's queries, in whole octaves, rounded up. */
+static inline __m512 largest_scores(const struct strip *h, size_t b, size_t panels)
+{
+    __m512 largest = _mm512_set1_ps(-INFINITY);
+    for (size_t panel = 0; panel < panels; panel++)
+        for (size_t i = 0; i < 16; i++)
+            largest = _mm512_max_ps(
+                _mm512_load_ps(h->scores + (2 * panel + b) * TILE_FLOATS + i * W), largest);
+    return _mm512_roundscale_ps(_mm512_mul_ps(largest, _mm512_set1_ps(1.0f / OCTAVE)),
+                                _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
+
+/* Scores are far above what some queries of block b count from: count from those, and correct what
+ * was summed and the `n_weights` chunks of weights that wait to be. Powers of two: exact.        */
+static __attribute__((noinline)) void raise_maximum(struct strip *h, size_t b, size_t panels,
+                                                    size_t dp, size_t n_chunks)
+{
+    const __m512 old = _mm512_load_ps(h->largest[b]);
+    const __m512 seen = largest_scores(h, b, panels);
+    const __mmask16 above = _mm512_cmp_ps_mask(seen, _mm512_add_ps(old, _mm512_set1_ps(HEADROOM)),
+                                               _CMP_GE_OQ);
+    const __m512 largest = _mm512_mask_mov_ps(old, above, seen);
+    const __m512 correction = _mm512_scalef_ps(_mm512_set1_ps(1.0f), _mm512_sub_ps(old, largest));
+    _mm512_store_ps(h->largest[b], largest);
+    _mm512_store_ps(h->total[b], _mm512_mul_ps(_mm512_load_ps(h->total[b]), correction));
+    for (size_t c = 0; c < dp; c++) {
+        float *at = h->sums + (c / 16 * 2 + b) * TILE_FLOATS + c % 16 * W;
         _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), correction));
     }
-}
-
-/* Weights of row r from its KEYS scores. */
-static inline void soften(struct strip *h, size_t r, size_t dp)
-{
-    __m512 m = _mm512_load_ps(score_at(h->scores, r, 0));
-    for (size_t at = W; at < KEYS; at += W)
-        m = _mm512_max_ps(m, _mm512_load_ps(score_at(h->scores, r, at)));
-    const __m512 allowed = _mm512_set1_ps(h->largest[r] + HEADROOM);
-    if (_mm512_cmp_ps_mask(m, allowed, _CMP_GT_OQ))
-        raise_maximum(h, r, dp, _mm512_reduce_max_ps(m));
-    const __m512 largest = _mm512_set1_ps(h->largest[r]);
-    uint16_t *to = h->weights + r / 16 * KEY_CHUNKS * 512 + r % 16 * 32;
-    __m512 total = _mm512_load_ps(h->total[r]);
-    for (size_t at = 0; at < KEYS; at += 2 * W) {
-        const __m512 x = _mm512_load_ps(score_at(h->scores, r, at));
-        const __m512 y = _mm512_load_ps(score_at(h->scores, r, at + W));
-        const __m512 low = exp2_512(_mm512_sub_ps(x, largest));
-        const __m512 high = exp2_512(_mm512_sub_ps(y, largest));
-        total = _mm512_add_ps(total, _mm512_add_ps(low, high));
-        _mm512_store_si512(to + at / 32 * 512, two_to_bf16(low, high));
+    for (size_t pair = 0; pair < n_chunks * 16; pair++) {
+        uint16_t *at = h->weights + (pair / 16 * 2 + b) * TILE_WEIGHTS + pair % 16 * 2 * W;
+        const __m512i w = _mm512_load_si512(at);
+        const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
+        const __m512 odd = _mm512_castsi512_ps(
+            _mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000)));
+        const __m512i low = _mm512_castps_si512(_mm512_mul_ps(even, correction));
+        const __m512i high = _mm512_castps_si512(_mm512_mul_ps(odd, correction));
+        _mm512_store_si512(at,
+                           _mm512_mask_blend_epi16(0xaaaaaaaaU, _mm512_srli_epi32(low, 16), high));
     }
-    _mm512_store_ps(h->total[r], total);
 }
 
 /* Keys from `n` on are not there: their scores become -infinity, their weights 0. */
-static void forget_keys(float *scores, size_t n)
+static void forget_keys(float *scores, size_t n, size_t end)
 {
-    for (size_t r = 0; r < ROWS; r++) {
-        for (size_t at = n / W * W; at < KEYS; at += W) {
-            float *x = scores + (score_at(scores, r, at) - scores);
-            const __mmask16 there = at < n ? mask16(n - at) : 0;
-            _mm512_store_ps(
-                x, _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), there, _mm512_load_ps(x)));
-        }
+    for (size_t key = n; key < end; key++) {
+        float *at = scores + key / 16 * 2 * TILE_FLOATS + key % 16 * W;
+        _mm512_store_ps(at, _mm512_set1_ps(-INFINITY));
+        _mm512_store_ps(at + TILE_FLOATS, _mm512_set1_ps(-INFINITY));
     }
 }
 
+/* Results of queries [first, rows) of the 32. */
 static void write_rows(const struct strip *h, float *out, size_t out_stride, size_t first,
                        size_t rows, size_t d)
 {
-    for (size_t r = first; r < rows; r++) {
-        const __m512 inverse = _mm512_set1_ps(1.0f /
-                                              _mm512_reduce_add_ps(_mm512_load_ps(h->total[r])));
+    for (size_t b = 0; b < 2; b++) {
+        const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_load_ps(h->total[b]));
         for (size_t c = 0; c < d; c += W) {
-            const __m512 sum = _mm512_load_ps(h->sums + c / 32 * 1024 +
-                                              (r / 16 * 2 + c / 16 % 2) * 256 + r % 16 * 16);
-            _mm512_mask_storeu_ps(out + r * out_stride + c, mask16(d - c),
-                                  _mm512_mul_ps(sum, inverse));
+            const float *sums = h->sums + (c / 16 * 2 + b) * TILE_FLOATS;
+            __m512i turned[16];
+            for (size_t i = 0; i < 16; i++)
+                turned[i] = _mm512_castps_si512(
+                    _mm512_mul_ps(_mm512_load_ps(sums + i * W), inverse));
+            transpose_16(turned);
+            for (size_t i = 0; i < 16; i++)
+                if (b * 16 + i >= first && b * 16 + i < rows)
+                    _mm512_mask_storeu_epi32(out + (b * 16 + i) * out_stride + c, mask16(d - c),
+                                             turned[i]);
         }
     }
 }
 
-static void strip_begin(struct strip *h, size_t dp)
+/* Weights of 32 queries for SCORE_KEYS keys, of which `n` are there, from their scores. `chunks` of
+ * weights came before them in this block; `first`: no key came before these.                    */
+static inline void soften_strip(struct strip *h, const struct softener *s, size_t n, size_t dp,
+                                size_t chunks, bool first)
 {
-    for (size_t r = 0; r < ROWS; r++)
-        h->largest[r] = -INFINITY;
-    memset(h->total, 0, sizeof(h->total));
-    memset(h->sums, 0, dp * ROWS * sizeof(float));
+    const size_t panels = (n + CHUNK - 1) / CHUNK * 2;
+    forget_keys(h->scores, n, panels * 16);
+    for (size_t b = 0; b < 2; b++) {
+        uint16_t *weights = h->weights + chunks * 2 * TILE_WEIGHTS;
+        if (first)
+            _mm512_store_ps(h->largest[b], largest_scores(h, b, panels));
+        if (!soften(h, s, b, panels, weights)) {
+            raise_maximum(h, b, panels, dp, chunks);
+            (void)soften(h, s, b, panels, weights);
+        }
+    }
 }
 
 /* The 32 queries from row t on, over all keys. */
 static void attend(const char *packed, const struct layout *l, size_t n_keys, size_t t,
                    struct strip *h)
 {
-    const size_t chunks = l->dp / 32, panel = chunks * KERN_TILE_BYTES, n_pairs = l->t / 32;
-    const char *q = packed + t * l->dp * 2, *k = packed + l->part, *v = k + l->part;
-    strip_begin(h, l->dp);
+    const struct softener s = softener_make();
+    const size_t row_bytes = l->dp * 2, chunks = l->dp / CHUNK;
+    const char *q = packed + t * row_bytes, *k = packed + l->part, *v = k + l->part;
+    memset(h->total, 0, sizeof(h->total));
+    memset(h->sums, 0, l->dp * QUERIES * sizeof(float));
     for (size_t key = 0; key < n_keys; key += KEYS) {
-        const size_t first = key / 32;
-        const size_t pairs = n_pairs - first < KEY_CHUNKS ? n_pairs - first : KEY_CHUNKS;
-        if (chunks <= 2)
-            score_narrow(h->scores, q, k + first * 2 * panel, chunks, 2 * pairs);
-        else
-            score_wide(h->scores, q, k + first * 2 * panel, chunks, 2 * pairs);
-        if (n_keys - key < KEYS)
-            forget_keys(h->scores, n_keys - key);
-        for (size_t r = 0; r < ROWS; r++)
-            soften(h, r, l->dp);
+        const size_t end = key + KEYS < n_keys ? key + KEYS : n_keys;
+        for (size_t at = key; at < end; at += SCORE_KEYS) {
+            const size_t n = end - at < SCORE_KEYS ? end - at : SCORE_KEYS;
+            const size_t panels = (n + CHUNK - 1) / CHUNK * 2;
+            if (chunks <= 2)
+                score_narrow(h->scores, q, k + at * row_bytes, chunks, panels);
+            else
+                score_wide(h->scores, q, k + at * row_bytes, chunks, panels);
+            soften_strip(h, &s, n, l->dp, (at - key) / CHUNK, at == 0);
+        }
         for (size_t group = 0; group < chunks; group++)
-            value_group(h->sums + group * 1024, h->weights,
-                        v + first * 2 * panel + group * 2 * KERN_TILE_BYTES, 2 * panel, pairs);
+            add_values(h->sums + group * 4 * TILE_FLOATS, h->weights,
+                       v + key * row_bytes + group * 2 * KERN_TILE_BYTES, CHUNK * row_bytes,
+                       (end - key + CHUNK - 1) / CHUNK);
     }
 }
 
@@ -348,15 +443,11 @@ void kern_heads_run_amx(const void *packed, size_t t, size_t d, float *out, size
                         size_t t0, size_t t1, void *scratch)
 {
     const struct layout l = layout_of(t, d);
-    /* Weights far below the largest flush to zero: as subnormals each would cost 150 cycles. */
-    const unsigned control = _mm_getcsr();
-    _mm_setcsr(control | _MM_FLUSH_ZERO_ON);
     tiles_configure(16, 16);
-    for (size_t base = t0 / ROWS * ROWS; base < t1; base += ROWS) {
+    for (size_t base = t0 / QUERIES * QUERIES; base < t1; base += QUERIES) {
         attend(packed, &l, t, base, scratch);
         write_rows(scratch, out + base * out_stride, out_stride, t0 > base ? t0 - base : 0,
-                   t1 - base < ROWS ? t1 - base : ROWS, d);
+                   t1 - base < QUERIES ? t1 - base : QUERIES, d);
     }
     _tile_release();
-    _mm_setcsr(control);
 }
