@@ -261,8 +261,8 @@ AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_samples
     struct auricle_message *message);
 AURICLE_API void auricle_session_destroy(struct auricle_session *session);
 
-/* Next unit of work, or *out = NULL when units that are out must be completed first, or when
- * auricle_session_finished. Errors end the session: it is good for auricle_session_take_result and
+/* Next unit of work, or *out = NULL: auricle_session_wait says why. Looks through 30 s of audio at
+ * most and never waits. Errors end the session: it is good for auricle_session_take_result and
  * destroying, at any time and with units out.                                                    */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_next(
     struct auricle_session *session, struct auricle_unit **out, struct auricle_message *message);
@@ -304,12 +304,15 @@ AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_feed(
     const struct auricle_options *options, struct auricle_session **out,
     struct auricle_message *message);
 
-/* Why auricle_session_next had no unit. */
+/* Why auricle_session_next had no unit. NONE may be said with units out (then more of them may be
+ * had before they are run), the others are said when no call would help before something else has
+ * happened; UNITS comes before AUDIO and ROOM.                                                   */
 enum auricle_wait {
     AURICLE_WAIT_NONE,  /* call it again: it does a bounded amount of its own work per call */
     AURICLE_WAIT_UNITS, /* units are out and must be completed first */
     AURICLE_WAIT_AUDIO, /* more audio must come */
-    AURICLE_WAIT_ROOM,  /* other sessions hold all of the engine's decoder cells */
+    AURICLE_WAIT_ROOM,  /* other sessions hold the engine's decoder cells; ask again after each
+                           run: whoever keeps asking gets them, oldest first */
     AURICLE_WAIT_END    /* finished */
 };
 AURICLE_API enum auricle_wait auricle_session_wait(const struct auricle_session *session);

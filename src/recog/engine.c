@@ -164,6 +164,9 @@ static enum auricle_error reserve(struct auricle_engine *engine)
         error = whisper_cells_create(engine->model, cells, &engine->cells);
     if (!error)
         error = recog_cells_create(cells, &engine->free_cells);
+    if (!error)
+        error = recog_seats_create(engine->model, engine->free_cells, engine->max_windows,
+                                   &engine->seats);
     if (error)
         return error;
     engine->model_rows = au_calloc(rows, sizeof(*engine->model_rows));
@@ -310,6 +313,7 @@ void auricle_engine_destroy(struct auricle_engine *engine)
     if (!engine)
         return;
     pthread_mutex_destroy(&engine->running);
+    recog_seats_destroy(engine->seats);
     recog_cells_destroy(engine->free_cells);
     whisper_cells_destroy(engine->cells);
     tensor_workspace_deinit(&engine->workspace);

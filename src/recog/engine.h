@@ -1,8 +1,8 @@
 /* The engine: one model with everything needed to run units of it.
  *
  * Everything but the workspace and the cell pool is immutable after loading. auricle_engine_run
- * uses the workspace under a lock, so that runs wait for one another; the cell pool has its own, so
- * that sessions may be built and fed meanwhile.                                                  */
+ * uses the workspace under a lock, so that runs wait for one another; the cell pool and the
+ * seats have their own, so that sessions may be built and fed meanwhile.                         */
 #ifndef RECOG_ENGINE_H
 #define RECOG_ENGINE_H
 
@@ -14,7 +14,7 @@
 #include "kern/kern.h"
 #include "model/silero/silero.h"
 #include "model/whisper/whisper.h"
-#include "recog/decode/cells.h"
+#include "recog/seats.h"
 #include "tensor/workspace.h"
 #include "text/tokenizer.h"
 
@@ -36,6 +36,7 @@ struct auricle_engine {
     struct tensor_workspace workspace;
     struct whisper_cells *cells;
     struct recog_cells *free_cells;
+    struct recog_seats *seats;
     float *logits;                   /* [batch_logits, n_vocab] */
     struct whisper_row *model_rows;  /* [batch_rows] */
     struct recog_row **recog_rows;   /* [batch_rows] */

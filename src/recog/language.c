@@ -46,21 +46,21 @@ static enum auricle_error detect(struct auricle_engine *engine, const float *sam
                        "this model is English-only and cannot tell languages apart");
     struct recog_detect row = {0};
     struct whisper_window *window = NULL;
-    enum auricle_error error = recog_detect_init(&row, engine);
-    if (error)
-        return au_fail(fault, error,
+    if (!recog_cells_reserve(engine->free_cells, 1))
+        return au_fail(fault, AURICLE_E_LIMIT,
                        "every decoder cell is in use by other sessions: try again later");
-    error = whisper_window_create(engine->model, &window);
+    enum auricle_error error = whisper_window_create(engine->model, &window);
     if (!error)
         error = encode(engine, samples, n, window, fault);
     if (!error) {
-        run(engine, recog_detect_unit(&row, NULL, window));
+        run(engine, recog_detect_unit(&row, engine, NULL, window));
         (void)recog_detect_done(&row);
         *n_languages = (size_t)engine->specials->n_languages;
         for (size_t i = 0; i < *n_languages; i++)
             probabilities[i] = row.probability[i];
     }
     recog_detect_deinit(&row);
+    recog_cells_unreserve(engine->free_cells, 1);
     whisper_window_destroy(window);
     return error;
 }

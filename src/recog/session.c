@@ -11,6 +11,10 @@
 #include "recog/options.h"
 #include "text/language.h"
 
+/* New samples that one call of auricle_session_next looks through at most: some tens of
+ * milliseconds of its owner's time.                                                              */
+enum { LOOK_SAMPLES = 30 * AUDIO_RATE_HZ };
+
 int32_t recog_session_language_token(const struct auricle_session *session)
 {
     return session->engine->specials->language[session->language < 0 ? 0 : session->language];
@@ -57,8 +61,9 @@ static enum auricle_error check_task(const struct auricle_session *session, stru
 
 enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault)
 {
-    return au_fail(fault, error,
-                   "no memory for another session: lower the beam size or wait for others to end");
+    return au_fail(
+        fault, error,
+        "out of memory for another window: lower the beam size or wait for others to end");
 }
 
 enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fault)
@@ -121,6 +126,7 @@ static enum auricle_error create(struct auricle_engine *engine, struct recog_sou
     session->engine = engine;
     session->source = source;
     session->started_ns = au_now_ns();
+    session->max_windows = engine->max_windows;
     enum auricle_error error = build(session, options, fault);
     if (error) {
         auricle_session_destroy(session);
@@ -162,12 +168,46 @@ enum auricle_error auricle_session_create_samples(struct auricle_engine *engine,
     return recog_message(error, &fault, message);
 }
 
+static enum auricle_error check_feed(const struct auricle_feed *feed, struct au_fault *fault)
+{
+    if (feed->size != sizeof(*feed))
+        return au_fail(fault, AURICLE_E_INVALID, "a feed has %zu bytes, expected %zu", feed->size,
+                       sizeof(*feed));
+    if (!feed->read || !feed->length || !feed->estimate)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "a feed needs its functions read, length and estimate");
+    return AURICLE_OK;
+}
+
+enum auricle_error auricle_session_create_feed(struct auricle_engine *engine,
+                                               const struct auricle_feed *feed,
+                                               const struct auricle_options *options,
+                                               struct auricle_session **out,
+                                               struct auricle_message *message)
+{
+    struct au_fault fault = {0};
+    struct recog_source *source = NULL;
+    enum auricle_error error = check_feed(feed, &fault);
+    if (!error)
+        error = recog_source_from_feed(feed, &source);
+    if (!error)
+        error = create(engine, source, options, out, &fault);
+    return recog_message(error, &fault, message);
+}
+
+void auricle_session_set_max_windows(struct auricle_session *session, int n)
+{
+    int most = session->engine->max_windows;
+    session->max_windows = n < 1 ? 1 : n < most ? n : most;
+}
+
 void auricle_session_destroy(struct auricle_session *session)
 {
     if (!session)
         return;
     if (session->strategy.destroy)
         session->strategy.destroy(session->strategy.self);
+    recog_cells_unclaim(session->engine->free_cells, &session->claim);
     recog_source_close(session->source);
     recog_rules_deinit(&session->rules);
     recog_settings_deinit(&session->settings);
@@ -190,10 +230,28 @@ enum auricle_error auricle_session_next(struct auricle_session *session, struct 
 {
     struct au_fault fault = {0};
     *out = NULL;
-    enum auricle_error error = session->result ? AURICLE_OK : result_taken(&fault);
-    if (!error)
-        error = session->strategy.next(session->strategy.self, out, &fault);
+    if (!session->result)
+        return recog_message(result_taken(&fault), &fault, message);
+    session->idle = AURICLE_WAIT_UNITS;
+    recog_source_allow(session->source, LOOK_SAMPLES);
+    enum auricle_error error = session->strategy.next(session->strategy.self, out, &fault);
+    if (error == AURICLE_E_AGAIN) {
+        error = AURICLE_OK;
+        if (session->idle == AURICLE_WAIT_UNITS)
+            session->idle = recog_source_starved(session->source) ? AURICLE_WAIT_AUDIO
+                                                                  : AURICLE_WAIT_NONE;
+    }
+    session->n_out += *out != NULL;
     return recog_message(error, &fault, message);
+}
+
+enum auricle_wait auricle_session_wait(const struct auricle_session *session)
+{
+    if (auricle_session_finished(session))
+        return AURICLE_WAIT_END;
+    if (session->idle == AURICLE_WAIT_NONE)
+        return AURICLE_WAIT_NONE;
+    return session->n_out ? AURICLE_WAIT_UNITS : session->idle;
 }
 
 enum auricle_error auricle_session_complete(struct auricle_session *session,
@@ -211,6 +269,8 @@ enum auricle_error auricle_session_complete(struct auricle_session *session,
     else
         session->timings.decoder += unit->seconds;
     error = session->strategy.complete(session->strategy.self, unit, &fault);
+    session->n_out -= !error;
+    session->idle = AURICLE_WAIT_NONE;
     return recog_message(error, &fault, message);
 }
 

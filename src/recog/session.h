@@ -23,13 +23,17 @@ struct auricle_session {
     int32_t *hotwords; /* encoded; NULL: none */
     size_t n_hotwords;
     struct recog_strategy strategy;
-    int language; /* index as in text_language_code; -1 until detected */
+    struct recog_claim claim; /* in the queue for a seat */
+    int max_windows;          /* in work at once */
+    size_t n_out;             /* units handed out and not completed */
+    enum auricle_wait idle;   /* why the last next had no unit; UNITS while nothing else was said */
+    int language;             /* index as in text_language_code; -1 until detected */
     float language_probability;
     struct auricle_timings timings;
     int64_t started_ns;
 };
 
-/* The sentence of a strategy that could not be made for want of memory or decoder cells. */
+/* The sentence of a strategy or a task that could not be made for want of memory. */
 enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault);
 
 /* The sentence of a unit whose outcome could not be kept. */

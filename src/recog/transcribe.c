@@ -2,20 +2,29 @@
 #include "recog/message.h"
 #include "recog/session.h"
 
-enum { MAX_UNITS = 64 };
+enum {
+    MAX_UNITS = 64,
+    MAX_LOOKS = 16 /* at the recording, of 30 s each, before units are run or progress is told */
+};
 
 /* Everything the session has ready, as one batch. */
 static enum auricle_error turn(struct auricle_session *session, struct auricle_message *message)
 {
     struct auricle_unit *units[MAX_UNITS];
     size_t n = 0;
-    for (; n < MAX_UNITS; n++) {
+    for (int looks = 0; n < MAX_UNITS && looks < MAX_LOOKS;) {
         enum auricle_error error = auricle_session_next(session, &units[n], message);
         if (error)
             return error;
-        if (!units[n])
+        if (units[n])
+            n++;
+        else if (auricle_session_wait(session) == AURICLE_WAIT_NONE)
+            looks++;
+        else
             break;
     }
+    if (!n && auricle_session_wait(session) == AURICLE_WAIT_ROOM)
+        recog_cells_await(session->engine->free_cells);
     auricle_engine_run(session->engine, units, n);
     for (size_t i = 0; i < n; i++) {
         enum auricle_error error = auricle_session_complete(session, units[i], message);

@@ -62,28 +62,31 @@ static struct auricle_session *open_session(struct auricle_engine *engine, const
     return session;
 }
 
-/* Everything n sessions have to do, as one batch; false when there is nothing. */
+/* Everything n sessions have to do, as one batch; false when all have finished. */
 static bool turn(struct auricle_engine *engine, struct auricle_session *const *sessions, size_t n,
                  bool backwards)
 {
     struct auricle_message message;
     struct auricle_unit *units[MAX_UNITS];
     struct auricle_session *owner[MAX_UNITS];
-    size_t count = 0;
+    size_t count = 0, n_finished = 0;
     for (size_t i = 0; i < n; i++) {
         while (count < MAX_UNITS) {
             au_test_ok(auricle_session_next(sessions[i], &units[count], &message), NULL);
-            if (!units[count])
+            if (units[count])
+                owner[count++] = sessions[i];
+            else if (auricle_session_wait(sessions[i]) != AURICLE_WAIT_NONE)
                 break;
-            owner[count++] = sessions[i];
         }
+        n_finished += auricle_session_wait(sessions[i]) == AURICLE_WAIT_END;
     }
     auricle_engine_run(engine, units, count);
     for (size_t i = 0; i < count; i++) {
         size_t at = backwards ? count - 1 - i : i;
         au_test_ok(auricle_session_complete(owner[at], units[at], &message), NULL);
     }
-    return count > 0;
+    assert_true(count > 0 || n_finished == n); /* somebody always gets on */
+    return n_finished < n;
 }
 
 static struct auricle_result *take(struct auricle_session *session)
@@ -221,25 +224,39 @@ static void stopped_half_way_the_result_has_text_and_segments(void **state)
     au_free(samples);
 }
 
-static void too_many_sessions_are_told_so_and_harm_none(void **state)
+/* Room for one window, and three sessions: each waits for its turn and finishes. */
+static void too_many_sessions_wait_for_one_another(void **state)
 {
     (void)state;
     size_t n;
     float *samples = long_sound(&n);
     struct auricle_engine *engine = load(1, 2);
     struct auricle_message message;
-    struct auricle_options options = options_for(AURICLE_LONG_FORM_BATCHED);
-    struct auricle_session *first = open_session(engine, samples, 8 * RATE, &options), *second;
-    assert_int_equal(
-        auricle_session_create_samples(engine, samples, n, &options, &second, &message),
-        AURICLE_E_LIMIT);
-    assert_non_null(strstr(message.text, "wait"));
-    while (turn(engine, &first, 1, false)) {
+    struct auricle_options options = options_for(AURICLE_LONG_FORM_BATCHED),
+                           sequential = options_for(AURICLE_LONG_FORM_SEQUENTIAL);
+    struct auricle_session *all[3] = {open_session(engine, samples, 40 * RATE, &options),
+                                      open_session(engine, samples, 40 * RATE, &sequential),
+                                      open_session(engine, samples, 40 * RATE, &options)};
+    struct auricle_unit *unit, *none;
+    au_test_ok(auricle_session_next(all[0], &unit, &message), NULL);
+    assert_non_null(unit);
+    while (au_test_ok(auricle_session_next(all[2], &none, &message), NULL),
+           auricle_session_wait(all[2]) == AURICLE_WAIT_NONE)
+        assert_null(none);
+    assert_int_equal(auricle_session_wait(all[2]), AURICLE_WAIT_ROOM);
+    auricle_engine_run(engine, &unit, 1);
+    au_test_ok(auricle_session_complete(all[0], unit, &message), NULL);
+    while (turn(engine, all, 3, false)) {
     }
-    assert_true(auricle_session_finished(first));
-    auricle_session_destroy(first);
-    first = open_session(engine, samples, 8 * RATE, &options);
-    auricle_session_destroy(first);
+    struct auricle_result *a = take(all[0]), *b = take(all[1]), *c = take(all[2]);
+    assert_same(a, c);
+    assert_true(a->n_segments > 0 && b->n_segments > 0);
+    struct auricle_result *results[3] = {a, b, c};
+    for (int i = 0; i < 3; i++) {
+        auricle_result_destroy(results[i]);
+        auricle_session_destroy(all[i]);
+    }
+    assert_int_equal(recog_cells_in_use(engine->free_cells), 0);
     auricle_engine_destroy(engine);
     au_free(samples);
 }
@@ -420,7 +437,7 @@ int main(void)
         cmocka_unit_test(sessions_in_one_batch_are_as_alone),
         cmocka_unit_test(a_session_may_be_given_up_with_units_out),
         cmocka_unit_test(stopped_half_way_the_result_has_text_and_segments),
-        cmocka_unit_test(too_many_sessions_are_told_so_and_harm_none),
+        cmocka_unit_test(too_many_sessions_wait_for_one_another),
         cmocka_unit_test(a_session_goes_on_with_the_slots_it_has),
         cmocka_unit_test(a_taken_result_ends_the_session),
         cmocka_unit_test(hardly_any_samples_are_no_trouble),

@@ -1,28 +1,19 @@
 /* Language detection. See detect.h. */
 #include "recog/decode/detect.h"
 
-enum auricle_error recog_detect_init(struct recog_detect *detect, struct auricle_engine *engine)
-{
-    if (!recog_cells_reserve(engine->free_cells, 1))
-        return AURICLE_E_LIMIT;
-    detect->engine = engine;
-    return AURICLE_OK;
-}
-
 void recog_detect_deinit(struct recog_detect *detect)
 {
     if (detect->unit_out)
         recog_cells_unref(detect->engine->free_cells, &detect->cell, 1);
     detect->unit_out = false;
-    if (detect->engine)
-        recog_cells_unreserve(detect->engine->free_cells, 1);
-    detect->engine = NULL;
 }
 
-struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_session *session,
+struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_engine *engine,
+                                       struct auricle_session *session,
                                        const struct whisper_window *window)
 {
-    const struct text_specials *specials = detect->engine->specials;
+    const struct text_specials *specials = engine->specials;
+    detect->engine = engine;
     detect->cell = recog_cells_take(detect->engine->free_cells);
     detect->unit_out = true;
     detect->row = (struct recog_row){.no_speech = -1,

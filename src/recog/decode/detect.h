@@ -1,4 +1,5 @@
-/* Which language a window is in: one decoder row. The cell it needs is reserved beforehand.
+/* Which language a window is in: one decoder row. The one cell it needs is taken from what its
+ * caller has reserved: of the window's own seat, whose search has not begun.
  * Owner: one session's thread.                                                                   */
 #ifndef RECOG_DETECT_H
 #define RECOG_DETECT_H
@@ -8,7 +9,7 @@
 #include "text/tokenizer.h"
 
 struct recog_detect {
-    struct auricle_engine *engine; /* NULL: nothing reserved */
+    struct auricle_engine *engine;
     struct auricle_unit unit;
     struct recog_row row;
     int32_t cell; /* taken while the unit is out */
@@ -16,13 +17,12 @@ struct recog_detect {
     float probability[TEXT_MAX_LANGUAGES];
 };
 
-/* Errors: LIMIT. A zeroed struct may be deinitialised, and one whose unit is out. */
-AURICLE_MUST_CHECK enum auricle_error recog_detect_init(struct recog_detect *detect,
-                                                        struct auricle_engine *engine);
+/* A zeroed struct may be deinitialised, and one whose unit is out. */
 void recog_detect_deinit(struct recog_detect *detect);
 
 /* The unit that asks the window; window is encoded. session may be NULL. */
-struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_session *session,
+struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_engine *engine,
+                                       struct auricle_session *session,
                                        const struct whisper_window *window);
 /* After it ran: index of the likeliest language; probabilities stand in the struct. */
 int recog_detect_done(struct recog_detect *detect);

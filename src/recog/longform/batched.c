@@ -5,9 +5,9 @@
  * ring's head. The first window also tells the language: it is encoded like any other, one decoder
  * row reads the language from it, and tasks that are encoded wait until that is known.
  *
- * A slot's task, with its memory and decoder cells, is made when the first window needs it: a short
- * recording takes one, and several sessions fit on one engine. When no cells are left the session
- * goes on with the slots it has.
+ * A slot's task is made when the first window needs it, and takes its seat for one window at a
+ * time: a session without a window in work holds next to nothing. When other sessions have all
+ * seats, this one goes on with the windows it has in work, or waits.
  *
  * A model sometimes ends its text long before the speech in the window ends. The sequential form
  * would begin the next window there; so does this one: the unheard rest moves to the front of its
@@ -43,8 +43,9 @@ struct batched {
     bool detecting; /* the language row is out */
     size_t n_slots, head, n_used;
     struct slot *slots;
-    float *samples;                 /* [window] the packer's window that waits for a slot */
-    size_t n_waiting;               /* samples in it; 0: none waits */
+    float *samples;                 /* [window] the packer's next window; NULL: not made yet */
+    size_t n_waiting;               /* samples in it */
+    bool packed;                    /* it is full, or the last: it waits for a slot */
     struct recog_timeline timeline; /* of it */
     bool at_end;                    /* the packer has given its last window */
     bool finished;
@@ -72,8 +73,8 @@ static void destroy(void *self)
     au_free(b);
 }
 
-/* The next slot of the ring with its task, made or moved there from another free slot. Errors:
- * NOMEM, LIMIT (no decoder cells left).                                                          */
+/* The next slot of the ring with its task, made or moved there from another free slot, and a seat.
+ * Errors: NOMEM, AGAIN (other sessions have the seats).                                          */
 static enum auricle_error free_slot(struct batched *b, struct slot **out)
 {
     struct slot *slot = &b->slots[(b->head + b->n_used) % b->n_slots];
@@ -89,32 +90,23 @@ static enum auricle_error free_slot(struct batched *b, struct slot **out)
         slot->task->keep_tail = true;
     }
     *out = slot;
-    return AURICLE_OK;
+    return recog_task_sit(slot->task);
 }
 
-/* The first slot at once: a session that exists can always go on. */
-static enum auricle_error make_slots(struct batched *b)
+static size_t window_samples(const struct batched *b)
 {
-    struct slot *first;
-    b->n_slots = (size_t)b->session->engine->max_windows;
-    b->slots = au_calloc(b->n_slots, sizeof(*b->slots));
-    return b->slots ? free_slot(b, &first) : AURICLE_E_NOMEM;
+    return recog_engine_window_frames(b->session->engine) * AUDIO_MEL_HOP;
 }
 
 static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
 {
     struct auricle_session *session = b->session;
     const struct auricle_options *o = &session->settings.options;
-    size_t window = recog_engine_window_frames(session->engine) * AUDIO_MEL_HOP;
-    b->samples = au_alloc_array(window, sizeof(float));
-    enum auricle_error error = b->samples ? AURICLE_OK : AURICLE_E_NOMEM;
-    /* The language row first: its one cell must not go to a slot. */
+    b->n_slots = (size_t)session->engine->max_windows;
+    b->slots = au_calloc(b->n_slots, sizeof(*b->slots));
+    enum auricle_error error = b->slots ? AURICLE_OK : AURICLE_E_NOMEM;
     if (!error)
-        error = recog_detect_init(&b->detect, session->engine);
-    if (!error)
-        error = make_slots(b);
-    if (!error)
-        error = recog_packer_create(session, window, &b->packer, fault);
+        error = recog_packer_create(session, window_samples(b), &b->packer, fault);
     if (!error)
         error = recog_prompt_encode(session->engine->tokenizer, o->initial_prompt, &b->initial,
                                     &b->n_initial);
@@ -137,11 +129,11 @@ static void prepare(struct batched *b, struct slot *slot, int64_t *frames)
                               .total = (int64_t)(window + 2) * AUDIO_MEL_HOP + AUDIO_MEL_FFT};
     float max = -INFINITY;
     int64_t began = au_now_ns();
-    audio_mel_log(engine->mel, &span, 0, (int64_t)inside, slot->task->mel, &max);
-    audio_mel_normalise(slot->task->mel, inside * n_mels, max);
-    memset(slot->task->mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
+    audio_mel_log(engine->mel, &span, 0, (int64_t)inside, slot->task->seat->mel, &max);
+    audio_mel_normalise(slot->task->seat->mel, inside * n_mels, max);
+    memset(slot->task->seat->mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
     b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
-    recog_task_hear(slot->task, b->samples, b->n_waiting);
+    recog_task_hear(slot->task, 0, window, b->samples, b->n_waiting);
     *frames = (int64_t)inside;
 }
 
@@ -156,27 +148,40 @@ static void begin_waiting(struct batched *b, struct slot *slot)
     slot->timeline = b->timeline;
     prepare(b, slot, &start.segment_frames);
     recog_task_begin(slot->task, &start);
-    b->n_waiting = 0;
+    b->packed = false;
+    b->n_waiting = b->timeline.n = 0;
     b->n_used++;
 }
 
+/* The next window's samples; at_end when there are none. Errors: AGAIN, as recog_packer_fill. */
+static enum auricle_error pack(struct batched *b, struct au_fault *fault)
+{
+    if (b->packed)
+        return AURICLE_OK;
+    if (!b->samples)
+        b->samples = au_alloc_array(window_samples(b), sizeof(float));
+    if (!b->samples)
+        return recog_no_room(AURICLE_E_NOMEM, fault);
+    enum auricle_error error = recog_packer_fill(b->packer, b->samples, &b->n_waiting, &b->timeline,
+                                                 fault);
+    if (error)
+        return error;
+    b->packed = b->n_waiting > 0;
+    b->at_end = !b->packed;
+    return AURICLE_OK;
+}
+
+/* Windows into slots as far as there are windows, slots and seats. */
 static enum auricle_error fill(struct batched *b, struct au_fault *fault)
 {
-    while (b->n_used < b->n_slots && !b->at_end) {
+    while (b->n_used < (size_t)b->session->max_windows && !b->at_end) {
         struct slot *slot;
-        enum auricle_error error = AURICLE_OK;
-        if (!b->n_waiting)
-            error = recog_packer_next(b->packer, b->samples, &b->n_waiting, &b->timeline, fault);
-        if (error)
+        enum auricle_error error = pack(b, fault);
+        if (error || b->at_end)
             return error;
-        b->at_end = !b->n_waiting;
-        if (b->at_end)
-            break;
         error = free_slot(b, &slot);
-        if (error == AURICLE_E_LIMIT && b->n_used) /* other sessions have the cells: go on as is */
-            break;
         if (error)
-            return recog_no_room(error, fault);
+            return error == AURICLE_E_AGAIN ? error : recog_no_room(error, fault);
         begin_waiting(b, slot);
     }
     return AURICLE_OK;
@@ -227,8 +232,8 @@ static void begin_rest(struct batched *b, struct slot *slot, int64_t heard_ms)
     struct recog_task *task = slot->task;
     size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
     size_t skip = (size_t)heard_ms / 10, rest = (size_t)task->segment_frames - skip;
-    memmove(task->mel, task->mel + skip * n_mels, rest * n_mels * sizeof(float));
-    memset(task->mel + rest * n_mels, 0, (window - rest) * n_mels * sizeof(float));
+    memmove(task->seat->mel, task->seat->mel + skip * n_mels, rest * n_mels * sizeof(float));
+    memset(task->seat->mel + rest * n_mels, 0, (window - rest) * n_mels * sizeof(float));
     memmove(task->loudness, task->loudness + skip, rest * sizeof(float));
     memset(task->loudness + rest, 0, (window - rest) * sizeof(float));
     recog_timeline_drop(&slot->timeline, heard_ms * SAMPLES_PER_MS);
@@ -252,6 +257,7 @@ static enum auricle_error drain(struct batched *b)
             begin_rest(b, slot, heard);
             return AURICLE_OK;
         }
+        recog_task_leave(slot->task);
         b->head = (b->head + 1) % b->n_slots;
         b->n_used--;
     }
@@ -272,7 +278,8 @@ static struct auricle_unit *next_unit(struct batched *b)
     if (!known && !b->detecting && b->n_used &&
         used_slot(b, 0)->task->phase == RECOG_TASK_ENCODED) {
         b->detecting = true;
-        return recog_detect_unit(&b->detect, b->session, used_slot(b, 0)->task->window);
+        return recog_detect_unit(&b->detect, b->session->engine, b->session,
+                                 used_slot(b, 0)->task->seat->window);
     }
     for (size_t i = 0; i < b->n_used; i++) {
         struct auricle_unit *unit = recog_task_next(used_slot(b, i)->task);
@@ -287,11 +294,11 @@ static enum auricle_error next(void *self, struct auricle_unit **out, struct au_
     struct batched *b = self;
     *out = NULL;
     enum auricle_error error = fill(b, fault);
-    if (error)
+    if (error && error != AURICLE_E_AGAIN)
         return error;
     b->finished = b->at_end && !b->n_used;
     *out = next_unit(b);
-    return AURICLE_OK;
+    return *out ? AURICLE_OK : error;
 }
 
 static enum auricle_error complete(void *self, struct auricle_unit *unit, struct au_fault *fault)

@@ -10,7 +10,7 @@
 
 #include "recog/session.h"
 
-/* Errors: NOMEM, LIMIT (decoder cells), INVALID (options that need sequential decoding). */
+/* Errors: NOMEM, INVALID (options that need sequential decoding). */
 AURICLE_MUST_CHECK enum auricle_error recog_batched_create(struct auricle_session *session,
                                                            struct recog_strategy *out,
                                                            struct au_fault *fault);

@@ -22,7 +22,8 @@ struct recog_packer {
     struct recog_clips clips;
     size_t window;
     float *block;                             /* [BLOCK] */
-    int64_t fed;                              /* samples given to the detector */
+    int64_t origin;                           /* where the detector began to listen */
+    int64_t fed;                              /* samples before this one were given to it */
     int64_t cut;                              /* without detector: where the next window begins */
     bool at_end;                              /* the detector has been finished */
     struct recog_speech pending[MAX_PENDING]; /* found and not packed yet, oldest first */
@@ -108,7 +109,8 @@ static void take_spans(struct recog_packer *packer)
     struct recog_speech speech;
     while (recog_vad_next(packer->vad, &speech)) {
         assert(packer->n_pending < MAX_PENDING);
-        packer->pending[packer->n_pending++] = speech;
+        packer->pending[packer->n_pending++] = (struct recog_speech){packer->origin + speech.start,
+                                                                     packer->origin + speech.end};
     }
 }
 
@@ -133,16 +135,28 @@ static enum auricle_error feed(struct recog_packer *packer, struct au_fault *fau
     return AURICLE_OK;
 }
 
+/* What lies before a clip is passed over: the detector begins anew where the clip begins. */
+static void jump(struct recog_packer *packer, int64_t to)
+{
+    recog_vad_finish(packer->vad);
+    take_spans(packer);
+    recog_vad_reset(packer->vad);
+    packer->origin = packer->fed = to;
+}
+
 /* Behind the last clip nothing needs to be heard: the rest of the recording is left unread. */
 static enum auricle_error hear_more(struct recog_packer *packer, struct au_fault *fault)
 {
     struct recog_speech wanted;
-    if (recog_clips_at(&packer->clips, packer->fed, &wanted))
-        return feed(packer, fault);
-    recog_vad_finish(packer->vad);
-    take_spans(packer);
-    packer->at_end = true;
-    return AURICLE_OK;
+    if (!recog_clips_at(&packer->clips, packer->fed, &wanted)) {
+        recog_vad_finish(packer->vad);
+        take_spans(packer);
+        packer->at_end = true;
+        return AURICLE_OK;
+    }
+    if (wanted.start > packer->fed)
+        jump(packer, wanted.start);
+    return feed(packer, fault);
 }
 
 /* Next stretch of speech inside the clips; false at the end. */
@@ -193,7 +207,6 @@ static enum auricle_error by_loudness(struct recog_packer *packer, float *sample
                                       struct recog_timeline *timeline, struct au_fault *fault)
 {
     struct recog_speech clip;
-    *n = 0;
     if (!recog_clips_at(&packer->clips, packer->cut, &clip))
         return AURICLE_OK;
     int64_t left = clip.end - clip.start;
@@ -213,35 +226,46 @@ static enum auricle_error by_loudness(struct recog_packer *packer, float *sample
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
-enum auricle_error recog_packer_next(struct recog_packer *packer, float *samples, size_t *n,
+/* Put as much of a stretch into the window as it takes; *full when some is left. */
+static enum auricle_error lay(struct recog_packer *packer, struct recog_speech speech,
+                              float *samples, size_t *n, struct recog_timeline *timeline,
+                              bool *full, struct au_fault *fault)
+{
+    size_t length = (size_t)(speech.end - speech.start), room = packer->window - *n, got;
+    *full = length > room || timeline->n == RECOG_MAX_STRETCHES;
+    if (*full && *n) {
+        put_back(packer, speech);
+        return AURICLE_OK;
+    }
+    size_t taken = length < room ? length : room;
+    enum auricle_error error = recog_source_read(packer->session->source, speech.start, taken,
+                                                 samples + *n, &got, fault);
+    if (error) {
+        put_back(packer, speech);
+        return error;
+    }
+    if (taken < length)
+        put_back(packer, (struct recog_speech){speech.start + (int64_t)taken, speech.end});
+    if (got)
+        (void)recog_timeline_add(timeline, speech.start, (int64_t)got);
+    *n += got;
+    return AURICLE_OK;
+}
+
+enum auricle_error recog_packer_fill(struct recog_packer *packer, float *samples, size_t *n,
                                      struct recog_timeline *timeline, struct au_fault *fault)
 {
-    timeline->n = 0;
-    *n = 0;
     if (!packer->vad)
         return by_loudness(packer, samples, n, timeline, fault);
-    for (;;) {
+    for (bool full = false; !full;) {
         struct recog_speech speech;
         bool found;
         enum auricle_error error = detected(packer, &speech, &found, fault);
         if (error || !found)
             return error;
-        size_t length = (size_t)(speech.end - speech.start), room = packer->window - *n, got;
-        bool fits = length <= room && timeline->n < RECOG_MAX_STRETCHES;
-        if (!fits && *n) {
-            put_back(packer, speech);
-            return AURICLE_OK;
-        }
-        if (length > room) {
-            put_back(packer, (struct recog_speech){speech.start + (int64_t)room, speech.end});
-            length = room;
-        }
-        error = recog_source_read(packer->session->source, speech.start, length, samples + *n, &got,
-                                  fault);
+        error = lay(packer, speech, samples, n, timeline, &full, fault);
         if (error)
             return error;
-        if (got)
-            (void)recog_timeline_add(timeline, speech.start, (int64_t)got);
-        *n += got;
     }
+    return AURICLE_OK;
 }

@@ -19,9 +19,10 @@ AURICLE_MUST_CHECK enum auricle_error recog_packer_create(struct auricle_session
                                                           struct au_fault *fault);
 void recog_packer_destroy(struct recog_packer *packer);
 
-/* The next window: samples [window_samples], how many it has (0 at the end) and where they come
- * from. Errors: as recog_source_read.                                                            */
-AURICLE_MUST_CHECK enum auricle_error recog_packer_next(struct recog_packer *packer, float *samples,
+/* Fill the next window: samples [window_samples], *n of them so far, and the timeline of where they
+ * come from. Both begin empty, at every window; after AGAIN the call is made again with what they
+ * hold. *n stays 0 at the end. Errors: as recog_source_read.                                     */
+AURICLE_MUST_CHECK enum auricle_error recog_packer_fill(struct recog_packer *packer, float *samples,
                                                         size_t *n, struct recog_timeline *timeline,
                                                         struct au_fault *fault);
 

@@ -13,8 +13,13 @@
 #include "recog/longform/task.h"
 #include "recog/words/anomaly.h"
 
+/* Frames of log-mel made at a time: a frame depends on its own samples alone, so the size of the
+ * pieces shows in no result.                                                                     */
+enum { PIECE_FRAMES = 500 };
+
 enum phase {
-    PHASE_START,
+    PHASE_MEASURE,
+    PHASE_LANGUAGE,
     PHASE_LANGUAGE_ENCODE,
     PHASE_LANGUAGE_DECODE,
     PHASE_NEXT,
@@ -29,9 +34,9 @@ struct sequential {
     struct auricle_unit unit;
     struct recog_task *task;
     size_t window_frames, n_mels;
-    int64_t content_frames; /* of the whole recording */
+    int64_t content_frames; /* of the whole recording; while measuring: so far */
     float max;              /* of the whole recording's log-mel */
-    float *block;           /* scratch samples */
+    float *block, *piece;   /* scratch: samples and log-mel of PIECE_FRAMES frames */
     /* language */
     struct recog_detect detect;
     /* windows */
@@ -83,13 +88,12 @@ static enum auricle_error encode_prompts(struct sequential *seq)
 static enum auricle_error allocate(struct sequential *seq)
 {
     size_t n_ctx = (size_t)seq->session->engine->dims->n_text_ctx;
-    seq->block = au_alloc_array(recog_source_block_samples(seq->window_frames), sizeof(float));
+    seq->block = au_alloc_array(recog_source_block_samples(PIECE_FRAMES), sizeof(float));
+    seq->piece = au_alloc_array(PIECE_FRAMES * seq->n_mels, sizeof(float));
     seq->previous = au_alloc_array(n_ctx, sizeof(int32_t));
-    if (!seq->block || !seq->previous)
+    if (!seq->block || !seq->piece || !seq->previous)
         return AURICLE_E_NOMEM;
-    enum auricle_error error = recog_detect_init(&seq->detect, seq->session->engine);
-    if (!error)
-        error = recog_task_create(seq->session, &seq->task);
+    enum auricle_error error = recog_task_create(seq->session, &seq->task);
     return error ? error : encode_prompts(seq);
 }
 
@@ -98,55 +102,67 @@ static void destroy(void *self)
     struct sequential *seq = self;
     if (!seq)
         return;
+    recog_detect_deinit(&seq->detect);
     recog_task_destroy(seq->task);
     au_free(seq->block);
+    au_free(seq->piece);
     au_free(seq->previous);
     au_free(seq->initial);
     au_free(seq->prefix);
     au_free(seq->tokens);
     recog_clips_deinit(&seq->clips);
-    recog_detect_deinit(&seq->detect);
     au_free(seq);
 }
 
 /* ---- Mel ------------------------------------------------------------------------------------- */
 
-/* First pass: length and mel maximum of the whole recording. */
+/* First pass, a piece at a time: length and mel maximum of the whole recording. */
 static enum auricle_error measure(struct sequential *seq, struct au_fault *fault)
 {
     struct auricle_session *session = seq->session;
-    size_t inside = seq->window_frames;
-    for (int64_t first = 0; inside == seq->window_frames; first += (int64_t)seq->window_frames) {
-        enum auricle_error error = recog_source_mel(session->source, session->engine->mel, first,
-                                                    seq->window_frames, seq->block, seq->task->mel,
-                                                    &seq->max, &inside, fault);
-        if (error)
-            return error;
-        seq->content_frames = first + (int64_t)inside;
-    }
+    size_t inside;
+    enum auricle_error error = recog_source_mel(session->source, session->engine->mel,
+                                                seq->content_frames, PIECE_FRAMES, seq->block,
+                                                seq->piece, &seq->max, &inside, fault);
+    if (error)
+        return error;
+    seq->content_frames += (int64_t)inside;
+    if (inside == PIECE_FRAMES)
+        return AURICLE_OK;
     for (size_t i = 0; i < seq->clips.n; i++) {
         if (seq->clips.list[i].end > seq->content_frames)
             seq->clips.list[i].end = seq->content_frames;
     }
+    seq->phase = session->language >= 0 ? PHASE_NEXT : PHASE_LANGUAGE;
     return AURICLE_OK;
 }
 
+/* The window's log-mel, silence after its valid frames, into the task's seat. */
 static enum auricle_error load_mel(struct sequential *seq, int64_t first, int64_t valid,
                                    struct au_fault *fault)
 {
     struct auricle_session *session = seq->session;
-    size_t inside;
-    float ignored = -INFINITY;
-    enum auricle_error error = recog_source_mel(session->source, session->engine->mel, first,
-                                                seq->window_frames, seq->block, seq->task->mel,
-                                                &ignored, &inside, fault);
+    enum auricle_error error = recog_task_sit(seq->task);
     if (error)
-        return error;
-    size_t lead = recog_source_lead_samples(first);
-    recog_task_hear(seq->task, seq->block + lead, (size_t)valid * AUDIO_MEL_HOP);
+        return error == AURICLE_E_AGAIN ? error : recog_no_room(error, fault);
+    float *mel = seq->task->seat->mel;
+    for (size_t at = 0; at < seq->window_frames; at += PIECE_FRAMES) {
+        size_t left = seq->window_frames - at, n = left < PIECE_FRAMES ? left : PIECE_FRAMES;
+        int64_t sound = valid - (int64_t)at;
+        sound = sound < 0 ? 0 : sound < (int64_t)n ? sound : (int64_t)n;
+        size_t inside;
+        float ignored = -INFINITY;
+        error = recog_source_mel(session->source, session->engine->mel, first + (int64_t)at, n,
+                                 seq->block, mel + at * seq->n_mels, &ignored, &inside, fault);
+        if (error)
+            return error;
+        recog_task_hear(seq->task, at, n,
+                        seq->block + recog_source_lead_samples(first + (int64_t)at),
+                        (size_t)sound * AUDIO_MEL_HOP);
+    }
     size_t n = (size_t)valid * seq->n_mels, all = seq->window_frames * seq->n_mels;
-    audio_mel_normalise(seq->task->mel, n, seq->max);
-    memset(seq->task->mel + n, 0, (all - n) * sizeof(float));
+    audio_mel_normalise(mel, n, seq->max);
+    memset(mel + n, 0, (all - n) * sizeof(float));
     return AURICLE_OK;
 }
 
@@ -155,8 +171,8 @@ static struct auricle_unit *encode_unit(struct sequential *seq)
     seq->unit = (struct auricle_unit){.kind = RECOG_UNIT_ENCODE,
                                       .session = seq->session,
                                       .task = seq,
-                                      .mel = seq->task->mel,
-                                      .window = seq->task->window};
+                                      .mel = seq->task->seat->mel,
+                                      .window = seq->task->seat->window};
     return &seq->unit;
 }
 
@@ -297,31 +313,27 @@ static enum auricle_error take_window(struct sequential *seq)
 
 /* ---- The machine ----------------------------------------------------------------------------- */
 
-static enum auricle_error start(struct sequential *seq, struct au_fault *fault)
+static enum auricle_error load_language_window(struct sequential *seq, struct au_fault *fault)
 {
-    struct auricle_session *session = seq->session;
-    enum auricle_error error = measure(seq, fault);
-    if (error)
-        return error;
-    if (session->language >= 0) {
-        seq->phase = PHASE_NEXT;
-        return AURICLE_OK;
-    }
-    seq->phase = PHASE_LANGUAGE_ENCODE;
-    return load_mel(seq, 0, (int64_t)seq->window_frames, fault);
+    enum auricle_error error = load_mel(seq, 0, (int64_t)seq->window_frames, fault);
+    if (!error)
+        seq->phase = PHASE_LANGUAGE_ENCODE;
+    return error;
 }
 
 static enum auricle_error next_window(struct sequential *seq, struct au_fault *fault)
 {
     if (!find_window(seq)) {
+        recog_task_leave(seq->task);
         seq->phase = PHASE_DONE;
         return AURICLE_OK;
     }
-    seq->phase = PHASE_WINDOW;
     enum auricle_error error = load_mel(seq, seq->seek, seq->segment_frames, fault);
-    if (!error)
-        begin_task(seq);
-    return error;
+    if (error)
+        return error;
+    seq->phase = PHASE_WINDOW;
+    begin_task(seq);
+    return AURICLE_OK;
 }
 
 /* One move: *out is the unit it led to, if any. */
@@ -329,11 +341,13 @@ static enum auricle_error step(struct sequential *seq, struct auricle_unit **out
                                struct au_fault *fault)
 {
     switch (seq->phase) {
-    case PHASE_START: return start(seq, fault);
+    case PHASE_MEASURE: return measure(seq, fault);
+    case PHASE_LANGUAGE: return load_language_window(seq, fault);
     case PHASE_NEXT: return next_window(seq, fault);
     case PHASE_LANGUAGE_ENCODE: *out = encode_unit(seq); break;
     case PHASE_LANGUAGE_DECODE:
-        *out = recog_detect_unit(&seq->detect, seq->session, seq->task->window);
+        *out = recog_detect_unit(&seq->detect, seq->session->engine, seq->session,
+                                 seq->task->seat->window);
         break;
     case PHASE_WINDOW: *out = recog_task_next(seq->task); return AURICLE_OK;
     case PHASE_DONE: return AURICLE_OK;
@@ -357,8 +371,10 @@ static enum auricle_error next(void *self, struct auricle_unit **out, struct au_
 static enum auricle_error task_unit_done(struct sequential *seq)
 {
     enum auricle_error error = recog_task_complete(seq->task);
-    if (!error && recog_task_finished(seq->task))
-        error = take_window(seq);
+    if (error || !recog_task_finished(seq->task))
+        return error;
+    error = take_window(seq);
+    recog_task_leave(seq->task);
     return error;
 }
 
@@ -390,7 +406,7 @@ static bool finished(const void *self)
 static void position(const void *self, double *done, double *total)
 {
     const struct sequential *seq = self;
-    bool known = seq->phase != PHASE_START;
+    bool known = seq->phase != PHASE_MEASURE;
     *total = known ? (double)seq->content_frames / 100.0
                    : recog_source_estimate(seq->session->source);
     double at = (double)seq->seek / 100.0;

@@ -18,6 +18,8 @@ enum {
 struct recog_source {
     /* Either borrowed samples ... */
     const float *samples;
+    /* ... or a feed (read is NULL: none) ... */
+    struct auricle_feed feed;
     /* ... or a reader and the window of samples [window_first, window_first + n_window). */
     struct audio_reader *reader;
     char *path;
@@ -25,7 +27,10 @@ struct recog_source {
     float *window; /* [KEEP_SAMPLES + READ_SAMPLES] */
     int64_t window_first;
     size_t n_window;
-    int64_t length; /* -1 until the end was seen */
+    int64_t length;    /* -1 until the end was seen */
+    int64_t reached;   /* end of what was read so far; not of a reader */
+    int64_t allowance; /* new samples that may yet be read */
+    bool starved;
     int64_t decode_ns, mel_ns;
 };
 
@@ -45,6 +50,7 @@ enum auricle_error recog_source_open(const char *path, const struct audio_decode
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     source->options = *options;
     source->length = -1;
+    source->allowance = INT64_MAX;
     source->path = au_strdup(path);
     source->window = au_alloc_array(KEEP_SAMPLES + READ_SAMPLES, sizeof(float));
     enum auricle_error error = AURICLE_E_NOMEM;
@@ -71,6 +77,19 @@ enum auricle_error recog_source_from_samples(const float *samples, size_t n,
         return AURICLE_E_NOMEM;
     source->samples = samples;
     source->length = (int64_t)n;
+    source->allowance = INT64_MAX;
+    *out = source;
+    return AURICLE_OK;
+}
+
+enum auricle_error recog_source_from_feed(const struct auricle_feed *feed,
+                                          struct recog_source **out)
+{
+    struct recog_source *source = au_calloc(1, sizeof(*source));
+    if (!source)
+        return AURICLE_E_NOMEM;
+    source->feed = *feed;
+    source->allowance = INT64_MAX;
     *out = source;
     return AURICLE_OK;
 }
@@ -102,6 +121,7 @@ static enum auricle_error advance(struct recog_source *source, struct au_fault *
     if (error)
         return error;
     source->n_window += n;
+    source->allowance -= (int64_t)n;
     if (n == 0)
         source->length = source->window_first + (int64_t)source->n_window;
     return AURICLE_OK;
@@ -136,14 +156,19 @@ static void make_finite(float *samples, size_t n)
         samples[i] = isfinite(samples[i]) ? samples[i] : 0;
 }
 
-enum auricle_error recog_source_read(struct recog_source *source, int64_t first, size_t n,
-                                     float *out, size_t *n_read, struct au_fault *fault)
+void recog_source_allow(struct recog_source *source, int64_t n)
 {
-    if (!source->reader) {
-        *n_read = copy_inside(out, n, first, source->samples, 0, (size_t)source->length);
-        make_finite(out, *n_read);
-        return AURICLE_OK;
-    }
+    source->allowance = n;
+}
+
+bool recog_source_starved(const struct recog_source *source)
+{
+    return source->starved;
+}
+
+static enum auricle_error read_reader(struct recog_source *source, int64_t first, size_t n,
+                                      float *out, size_t *n_read, struct au_fault *fault)
+{
     enum auricle_error error = AURICLE_OK;
     if (first < source->window_first)
         error = rewind_to_start(source, fault);
@@ -155,7 +180,7 @@ enum auricle_error recog_source_read(struct recog_source *source, int64_t first,
                       source->window_first + (int64_t)source->n_window >= source->length;
         if (done == n || at_end)
             break;
-        error = advance(source, fault);
+        error = source->allowance > 0 ? advance(source, fault) : AURICLE_E_AGAIN;
     }
     if (error)
         return error;
@@ -163,16 +188,65 @@ enum auricle_error recog_source_read(struct recog_source *source, int64_t first,
     return AURICLE_OK;
 }
 
+static enum auricle_error read_feed(struct recog_source *source, int64_t first, size_t n,
+                                    float *out, size_t *n_read, struct au_fault *fault)
+{
+    struct auricle_message message = {""};
+    size_t got = 0;
+    enum auricle_error error = source->feed.read(source->feed.context, first, n, out, &got,
+                                                 &message);
+    source->starved = error == AURICLE_E_AGAIN;
+    if (error && !source->starved)
+        return au_fail(fault, error, "%s", message.text[0] ? message.text : "the audio broke off");
+    if (!error)
+        *n_read = got < n ? got : n;
+    return error;
+}
+
+/* What is given, not decoded, costs only what is done with it: new ground alone counts. */
+static enum auricle_error read_given(struct recog_source *source, int64_t first, size_t n,
+                                     float *out, size_t *n_read, struct au_fault *fault)
+{
+    size_t got = 0;
+    if (first + (int64_t)n > source->reached && source->allowance <= 0)
+        return AURICLE_E_AGAIN;
+    enum auricle_error error = AURICLE_OK;
+    if (source->feed.read)
+        error = read_feed(source, first, n, out, &got, fault);
+    else
+        got = copy_inside(out, n, first, source->samples, 0, (size_t)source->length);
+    if (error)
+        return error;
+    make_finite(out, got);
+    int64_t fresh = first + (int64_t)got - source->reached;
+    if (fresh > 0) {
+        source->reached += fresh;
+        source->allowance -= fresh;
+    }
+    *n_read = got;
+    return AURICLE_OK;
+}
+
+enum auricle_error recog_source_read(struct recog_source *source, int64_t first, size_t n,
+                                     float *out, size_t *n_read, struct au_fault *fault)
+{
+    source->starved = false;
+    return source->reader ? read_reader(source, first, n, out, n_read, fault)
+                          : read_given(source, first, n, out, n_read, fault);
+}
+
 int64_t recog_source_length(const struct recog_source *source)
 {
-    return source->length;
+    return source->feed.read ? source->feed.length(source->feed.context) : source->length;
 }
 
 double recog_source_estimate(const struct recog_source *source)
 {
-    if (source->length >= 0)
-        return (double)source->length / AUDIO_RATE_HZ;
-    return audio_info(source->reader)->seconds;
+    int64_t length = recog_source_length(source);
+    if (length >= 0)
+        return (double)length / AUDIO_RATE_HZ;
+    return source->feed.read ? source->feed.estimate(source->feed.context)
+                             : audio_info(source->reader)->seconds;
 }
 
 const char *recog_source_warning(const struct recog_source *source)

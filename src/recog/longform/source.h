@@ -1,13 +1,18 @@
 /* The samples of a recording on demand, in flat memory.
  *
- * Reads go mostly forward, as long-form recognition does: the last minute is kept, and a read
- * further back starts the decoder again. Windows of log-mel come from here as well.
+ * A file, samples in memory, or a feed whose samples arrive while they are heard. Reads go mostly
+ * forward, as long-form recognition does: of a file the last minute is kept, and a read further
+ * back starts the decoder again. Windows of log-mel come from here as well.
+ *
+ * A read gives AGAIN when its samples are not there yet (a feed), or when it would go further into
+ * the recording than was allowed: so whoever reads does a bounded amount of work at a time.
  * Owner: one session.                                                                            */
 #ifndef RECOG_SOURCE_H
 #define RECOG_SOURCE_H
 
 #include "audio/decode.h"
 #include "audio/mel.h"
+#include "auricle/auricle.h"
 
 struct recog_source; /* opaque */
 
@@ -18,9 +23,19 @@ AURICLE_MUST_CHECK enum auricle_error recog_source_open(const char *path,
                                                         struct au_fault *fault);
 AURICLE_MUST_CHECK enum auricle_error recog_source_from_samples(const float *samples, size_t n,
                                                                 struct recog_source **out);
+/* The feed is copied, its context borrowed until closed. */
+AURICLE_MUST_CHECK enum auricle_error recog_source_from_feed(const struct auricle_feed *feed,
+                                                             struct recog_source **out);
 void recog_source_close(struct recog_source *source);
 
-/* Samples [first, first + n) into out; *n_read is smaller at the end of the recording. */
+/* From now on n samples may be decoded or read for the first time; the read that uses the last of
+ * them is still whole. Without a call there is no limit.                                         */
+void recog_source_allow(struct recog_source *source, int64_t n);
+/* Was the last AGAIN for want of audio? */
+bool recog_source_starved(const struct recog_source *source);
+
+/* Samples [first, first + n) into out; *n_read is smaller at the end of the recording. Errors:
+ * AGAIN, those of audio_read and of the feed.                                                    */
 AURICLE_MUST_CHECK enum auricle_error recog_source_read(struct recog_source *source, int64_t first,
                                                         size_t n, float *out, size_t *n_read,
                                                         struct au_fault *fault);

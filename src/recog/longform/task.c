@@ -19,18 +19,13 @@ static int group_size(const struct auricle_options *o)
     return group > 1 ? group : 1;
 }
 
-static enum auricle_error reserve(struct recog_task *task)
+static enum auricle_error make_parts(struct recog_task *task)
 {
     struct auricle_engine *engine = task->session->engine;
     const struct auricle_options *o = &task->session->settings.options;
     int n_ctx = engine->dims->n_text_ctx;
-    size_t cells = recog_search_cells_needed(group_size(o), n_ctx);
-    if (!recog_cells_reserve(engine->free_cells, cells))
-        return AURICLE_E_LIMIT;
-    task->n_reserved_cells = cells;
-    enum auricle_error error = whisper_window_create(engine->model, &task->window);
-    if (!error)
-        error = recog_search_create(group_size(o), n_ctx, engine->free_cells, &task->search);
+    enum auricle_error error = recog_search_create(group_size(o), n_ctx, engine->free_cells,
+                                                   &task->search);
     if (!error && o->word_timestamps)
         error = recog_align_create(engine->model, engine->free_cells, &task->align);
     if (!error && o->word_timestamps)
@@ -47,14 +42,12 @@ enum auricle_error recog_task_create(struct auricle_session *session, struct rec
         return AURICLE_E_NOMEM;
     task->session = session;
     au_buf_init(&task->scratch, 0);
-    task->mel = au_alloc_array(recog_engine_window_frames(engine) * (size_t)engine->dims->n_mels,
-                               sizeof(float));
     task->loudness = au_calloc(recog_engine_window_frames(engine), sizeof(float));
     task->prompt = au_alloc_array(2 * n_ctx, sizeof(int32_t));
     task->text = au_alloc_array(2 * n_ctx, sizeof(int32_t));
     enum auricle_error error = AURICLE_E_NOMEM;
-    if (task->mel && task->loudness && task->prompt && task->text)
-        error = reserve(task);
+    if (task->loudness && task->prompt && task->text)
+        error = make_parts(task);
     if (error) {
         recog_task_destroy(task);
         return error;
@@ -67,18 +60,36 @@ void recog_task_destroy(struct recog_task *task)
 {
     if (!task)
         return;
+    /* What holds cells goes before the seat they are reserved with. */
     recog_search_destroy(task->search);
     recog_align_destroy(task->align);
+    recog_task_leave(task);
     recog_words_destroy(task->words);
-    whisper_window_destroy(task->window);
-    if (task->n_reserved_cells)
-        recog_cells_unreserve(task->session->engine->free_cells, task->n_reserved_cells);
     au_buf_deinit(&task->scratch);
-    au_free(task->mel);
     au_free(task->loudness);
     au_free(task->prompt);
     au_free(task->text);
     au_free(task);
+}
+
+enum auricle_error recog_task_sit(struct recog_task *task)
+{
+    struct auricle_session *session = task->session;
+    size_t n_cells = recog_search_cells_needed(group_size(&session->settings.options),
+                                               session->engine->dims->n_text_ctx);
+    if (task->seat)
+        return AURICLE_OK;
+    enum auricle_error error = recog_seats_take(session->engine->seats, &session->claim, n_cells,
+                                                &task->seat);
+    if (error == AURICLE_E_AGAIN)
+        session->idle = AURICLE_WAIT_ROOM;
+    return error;
+}
+
+void recog_task_leave(struct recog_task *task)
+{
+    recog_seats_give(task->session->engine->seats, task->seat);
+    task->seat = NULL;
 }
 
 /* ---- Search ---------------------------------------------------------------------------------- */
@@ -106,7 +117,7 @@ static void begin_search(struct recog_task *task)
     float temperature = o->temperatures[task->rung];
     bool cold = temperature <= 0;
     struct recog_search_config config = {
-        .window = task->window,
+        .window = task->seat->window,
         .prompt = task->prompt,
         .rules = &session->rules,
         .beam_size = cold && o->beam_size > 1 ? o->beam_size : 0,
@@ -201,7 +212,7 @@ static enum auricle_error begin_align(struct recog_task *task)
     }
     size_t frames = (size_t)task->segment_frames / 2;
     return recog_align_begin(task->align,
-                             &(struct recog_align_config){.window = task->window,
+                             &(struct recog_align_config){.window = task->seat->window,
                                                           .prefix = task->prompt,
                                                           .n_prefix = n,
                                                           .no_timestamps = specials->no_timestamps,
@@ -243,8 +254,8 @@ struct auricle_unit *recog_task_next(struct recog_task *task)
     *unit = (struct auricle_unit){.session = task->session, .task = task};
     if (task->phase == RECOG_TASK_ENCODE) {
         unit->kind = RECOG_UNIT_ENCODE;
-        unit->mel = task->mel;
-        unit->window = task->window;
+        unit->mel = task->seat->mel;
+        unit->window = task->seat->window;
     } else {
         unit->kind = RECOG_UNIT_DECODE;
         bool any = task->phase == RECOG_TASK_SEARCH
@@ -324,15 +335,15 @@ bool recog_task_finished(const struct recog_task *task)
 
 /* ---- Keeping --------------------------------------------------------------------------------- */
 
-void recog_task_hear(struct recog_task *task, const float *samples, size_t n)
+void recog_task_hear(struct recog_task *task, size_t first_frame, size_t n_frames,
+                     const float *samples, size_t n)
 {
-    size_t frames = recog_engine_window_frames(task->session->engine);
-    for (size_t f = 0; f < frames; f++) {
+    for (size_t f = 0; f < n_frames; f++) {
         double sum = 0;
         size_t begin = f * AUDIO_MEL_HOP, end = begin + AUDIO_MEL_HOP;
         for (size_t i = begin; i < end && i < n; i++)
             sum += (double)samples[i] * (double)samples[i];
-        task->loudness[f] = (float)sqrt(sum / AUDIO_MEL_HOP);
+        task->loudness[first_frame + f] = (float)sqrt(sum / AUDIO_MEL_HOP);
     }
 }
 

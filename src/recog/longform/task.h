@@ -3,7 +3,9 @@
  *
  * Every long-form strategy is made of these. The strategy fills `mel` and calls begin; units
  * come from next and go back to complete; when finished, the results stand in the public members
- * until the next begin. Owner: one session's thread. Only create allocates, and word times. */
+ * until the next begin. The task itself is small; it takes a seat (seats.h) before the mel is
+ * filled and leaves it when its results are kept. Owner: one session's thread. Only create and
+ * sit allocate, and word times.                                                                  */
 #ifndef RECOG_TASK_H
 #define RECOG_TASK_H
 
@@ -37,13 +39,11 @@ struct recog_task {
     bool unit_out;
     bool keep_tail; /* text after the last pair of timestamps is kept; set after create */
     struct auricle_unit unit;
-    float *mel;      /* [window_frames, n_mels], normalised; filled before begin */
-    float *loudness; /* [window_frames] RMS of each 10 ms; see recog_task_hear */
-    struct whisper_window *window;
+    struct recog_seat *seat; /* NULL: none. Its mel, normalised, is filled before begin */
+    float *loudness;         /* [window_frames] RMS of each 10 ms; see recog_task_hear */
     struct recog_search *search;
     struct recog_align *align; /* NULL without word times */
     struct recog_words *words; /* NULL without word times */
-    size_t n_reserved_cells;
     /* of this window */
     int64_t seek, segment_frames; /* 10 ms frames: where it begins, how many hold audio */
     int64_t window_begin;         /* frame whose time the pieces count from zero at */
@@ -63,13 +63,21 @@ struct recog_task {
     bool single_ending; /* the window ended with a lone timestamp */
 };
 
-/* Errors: NOMEM, LIMIT (the engine's decoder cells are all reserved). */
+/* Errors: NOMEM. */
 AURICLE_MUST_CHECK enum auricle_error recog_task_create(struct auricle_session *session,
                                                         struct recog_task **out);
 void recog_task_destroy(struct recog_task *task);
 
-/* Note how loud the window's n samples are, for the rules against invented text. */
-void recog_task_hear(struct recog_task *task, const float *samples, size_t n);
+/* Take a seat; no effect on a task that has one. Errors: AGAIN (others hold the engine's decoder
+ * cells), NOMEM.                                                                                 */
+AURICLE_MUST_CHECK enum auricle_error recog_task_sit(struct recog_task *task);
+/* Give the seat back. No unit is out. */
+void recog_task_leave(struct recog_task *task);
+
+/* Note how loud n_frames frames from first_frame on are, for the rules against invented text: n
+ * samples, then silence.                                                                         */
+void recog_task_hear(struct recog_task *task, size_t first_frame, size_t n_frames,
+                     const float *samples, size_t n);
 
 struct recog_task_start {
     int64_t seek, segment_frames;
