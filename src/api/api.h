@@ -30,8 +30,11 @@ struct api_error {
 
 /* Answer with an error. Network thread. */
 void api_fail(struct http_request *request, const struct api_error *error);
-/* The object alone, for streams: {"error": {...}} appended to out. */
+/* The same with another body in JSON. */
 struct au_buf;
+void api_answer_failure(struct http_request *request, const struct api_error *error,
+                        const struct au_buf *json);
+/* The object alone, for streams: {"error": {...}} appended to out. */
 void api_error_write(const struct api_error *error, struct au_buf *out);
 
 /* Status and code of what the service or a parser said; param is left to the caller. The message is

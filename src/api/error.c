@@ -42,7 +42,8 @@ void api_error_write(const struct api_error *error, struct au_buf *out)
     au_json_close_object(&w);
 }
 
-void api_fail(struct http_request *request, const struct api_error *error)
+void api_answer_failure(struct http_request *request, const struct api_error *error,
+                        const struct au_buf *json)
 {
     char seconds[32], milliseconds[32];
     struct http_header headers[3] = {{NULL, NULL}};
@@ -52,11 +53,16 @@ void api_fail(struct http_request *request, const struct api_error *error)
         headers[0] = (struct http_header){"Retry-After", seconds};
         headers[1] = (struct http_header){"Retry-After-Ms", milliseconds};
     }
+    http_respond(request, error->status, "application/json", json->data, json->len, headers);
+}
+
+void api_fail(struct http_request *request, const struct api_error *error)
+{
     struct au_buf body;
     au_buf_init(&body, 0);
     api_error_write(error, &body);
     au_buf_putc(&body, '\n');
-    http_respond(request, error->status, "application/json", body.data, body.len, headers);
+    api_answer_failure(request, error, &body);
     au_buf_deinit(&body);
 }
 

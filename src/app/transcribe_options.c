@@ -79,6 +79,27 @@ static enum auricle_error parse_language(void *target, const char *value, struct
     return app_language_parse(value, ", or auto", &args->options.language, fault);
 }
 
+/* Candidates for detection: kept as they are once each is known. */
+static enum auricle_error parse_languages(void *target, const char *value, struct au_fault *fault)
+{
+    struct app_transcribe_args *args = target;
+    const char *list = value;
+    do {
+        char item[32];
+        const char *code;
+        if (!next_item(&list, item, sizeof item))
+            return au_fail(fault, AURICLE_E_INVALID,
+                           "\"%s\" is not accepted: give languages separated by commas, such as "
+                           "en,de",
+                           value);
+        enum auricle_error error = app_language_parse(item, "", &code, fault);
+        if (error)
+            return error;
+    } while (*list);
+    args->options.languages = value;
+    return AURICLE_OK;
+}
+
 /* One temperature, or the ladder. */
 static enum auricle_error parse_temperature(void *target, const char *value, struct au_fault *fault)
 {
@@ -322,6 +343,12 @@ static const struct app_option speech_options[] = {
      .parse = parse_language,
      .help = "the language that is spoken, by code or name (auricle help languages)",
      .otherwise = "auto: heard from the first 30 s"},
+    {.name = "languages",
+     .kind = APP_PARSED,
+     .value = "LANG,...",
+     .parse = parse_languages,
+     .help = "the languages to choose among when it is heard",
+     .otherwise = "all that the model knows"},
     {.name = "task",
      .kind = APP_CHOICE,
      .value = "transcribe|translate",

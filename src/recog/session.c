@@ -1,6 +1,7 @@
 /* Sessions: making them, and handing the public calls to the long-form strategy. See session.h. */
 #include "recog/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,6 +23,13 @@ int32_t recog_session_language_token(const struct auricle_session *session)
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
+static enum auricle_error unknown_language(const char *name, struct au_fault *fault)
+{
+    return au_fail(fault, AURICLE_E_INVALID,
+                   "language \"%s\" is not known; use a code such as en or a name such as english",
+                   name);
+}
+
 static enum auricle_error set_language(struct auricle_session *session, struct au_fault *fault)
 {
     const struct auricle_options *o = &session->settings.options;
@@ -35,10 +43,7 @@ static enum auricle_error set_language(struct auricle_session *session, struct a
     }
     session->language = text_language_find(o->language);
     if (session->language < 0)
-        return au_fail(
-            fault, AURICLE_E_INVALID,
-            "language \"%s\" is not known; use a code such as en or a name such as english",
-            o->language);
+        return unknown_language(o->language, fault);
     bool known = specials->multilingual ? session->language < specials->n_languages &&
                                               specials->language[session->language] >= 0
                                         : session->language == text_language_find("en");
@@ -47,6 +52,32 @@ static enum auricle_error set_language(struct auricle_session *session, struct a
                        text_language_name(session->language),
                        specials->multilingual ? "an earlier multilingual one"
                                               : "an English-only one");
+    return AURICLE_OK;
+}
+
+/* Which languages detection may choose: those of the list that the model knows. */
+static enum auricle_error set_candidates(struct auricle_session *session, struct au_fault *fault)
+{
+    const struct text_specials *specials = session->engine->specials;
+    const char *list = session->settings.options.languages;
+    bool any = false;
+    for (int i = 0; i < TEXT_MAX_LANGUAGES; i++)
+        session->candidates[i] = list ? -1 : specials->language[i];
+    while (list && *list) {
+        size_t n = strcspn(list, ",");
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)n, list);
+        int index = text_language_find(name);
+        if (index < 0)
+            return unknown_language(name, fault);
+        session->candidates[index] = specials->language[index];
+        any = any || specials->language[index] >= 0;
+        list += n + (list[n] == ',');
+    }
+    if (session->settings.options.languages && specials->multilingual && !any)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "this model knows none of the languages \"%s\"",
+                       session->settings.options.languages);
     return AURICLE_OK;
 }
 
@@ -98,6 +129,8 @@ static enum auricle_error build(struct auricle_session *session,
         error = recog_settings_init(&session->settings, options);
     if (!error)
         error = set_language(session, fault);
+    if (!error)
+        error = set_candidates(session, fault);
     if (!error)
         error = check_task(session, fault);
     if (!error)

@@ -28,6 +28,8 @@ struct auricle_session {
     size_t n_out;             /* units handed out and not completed */
     enum auricle_wait idle;   /* why the last next had no unit; UNITS while nothing else was said */
     int language;             /* index as in text_language_code; -1 until detected */
+    /* Token ids by index as in text_language_code: -1 for those that detection may not choose. */
+    int32_t candidates[TEXT_MAX_LANGUAGES];
     float language_probability;
     struct auricle_timings timings;
     int64_t started_ns;

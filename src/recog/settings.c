@@ -30,6 +30,7 @@ enum auricle_error recog_settings_init(struct recog_settings *s,
     *o = *options;
     void *suppress = NULL, *clips = NULL;
     bool ok = copy_text(options->language, &s->language, &o->language) &&
+              copy_text(options->languages, &s->languages, &o->languages) &&
               copy_text(options->initial_prompt, &s->initial_prompt, &o->initial_prompt) &&
               copy_text(options->prefix, &s->prefix, &o->prefix) &&
               copy_text(options->hotwords, &s->hotwords, &o->hotwords) &&
@@ -46,6 +47,7 @@ enum auricle_error recog_settings_init(struct recog_settings *s,
 void recog_settings_deinit(struct recog_settings *s)
 {
     au_free(s->language);
+    au_free(s->languages);
     au_free(s->initial_prompt);
     au_free(s->prefix);
     au_free(s->hotwords);

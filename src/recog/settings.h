@@ -9,7 +9,7 @@
 /* options points into the rest, which is owned. All zero is an empty one. */
 struct recog_settings {
     struct auricle_options options;
-    char *language, *initial_prompt, *prefix, *hotwords;
+    char *language, *languages, *initial_prompt, *prefix, *hotwords;
     int32_t *suppress;
     double *clips;
 };

@@ -131,6 +131,17 @@ class Results(cli.Case):
         self.assertTrue(document["language"])
         self.assertLess(document["language_probability"], 1.0)
 
+    def test_detection_chooses_among_the_languages_named(self):
+        def heard(*args):
+            done = run("transcribe", "--model", MODEL, "--temperature", "0", "--max-tokens", "24",
+                       "-f", "json", *args, JFK)
+            self.expect(done, cli.OK)
+            return json.loads(done.stdout)["language"]
+        others = [code for code in ("de", "fr", "es") if code != heard()][:2]
+        self.assertIn(heard("--languages", ",".join(others)), others)
+        self.assertEqual(heard("--languages", others[1]), others[1])
+        self.expect(transcribe("--languages", "en,klingon", JFK), cli.USAGE, "klingon")
+
     def test_timings_are_logged_on_request(self):
         done = transcribe(JFK, env={"LOG_PERFORMANCE_METRICS": "1"})
         self.expect(done, cli.OK, "INFO", "encoder", "decoder")

@@ -1,6 +1,8 @@
 /* Language detection. See detect.h. */
 #include "recog/decode/detect.h"
 
+#include "recog/session.h"
+
 void recog_detect_deinit(struct recog_detect *detect)
 {
     if (detect->unit_out)
@@ -17,7 +19,7 @@ struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auric
     detect->cell = recog_cells_take(detect->engine->free_cells);
     detect->unit_out = true;
     detect->row = (struct recog_row){.no_speech = -1,
-                                     .choose = specials->language,
+                                     .choose = session ? session->candidates : specials->language,
                                      .n_choose = specials->n_languages,
                                      .choose_prob = detect->probability};
     detect->row.model = (struct whisper_row){.window = window,

@@ -1,0 +1,116 @@
+/* /v1/models: which models a request may name. */
+#include "api/rest/models.h"
+#include "api/api.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "service/service.h"
+
+static void put_model(struct au_json_writer *w, const char *id,
+                      const struct service_engine_entry *entry)
+{
+    au_json_open_object(w);
+    au_json_key(w, "id");
+    au_json_put_string(w, id);
+    au_json_key(w, "object");
+    au_json_put_string(w, "model");
+    au_json_key(w, "created");
+    au_json_put_int(w, entry->installed_unix_s);
+    au_json_key(w, "owned_by");
+    au_json_put_string(w, "auricle");
+    au_json_key(w, "loaded");
+    au_json_put_bool(w, entry->loaded);
+    au_json_key(w, "default");
+    au_json_put_bool(w, entry->is_default);
+    au_json_key(w, "bytes");
+    au_json_put_int(w, (int64_t)entry->bytes);
+    au_json_close_object(w);
+}
+
+/* Entries of all models, or an answer that there is no memory. */
+static bool list(struct http_request *request, struct service_engine_entry **entries, size_t *n)
+{
+    struct service_engines *engines = service_engines_of(api_of(request)->service);
+    enum auricle_error error = service_engines_list(engines, entries, n);
+    if (!error)
+        return true;
+    const struct api_error failure = api_error_of(error, "the models cannot be listed");
+    api_fail(request, &failure);
+    return false;
+}
+
+static void answer(struct http_request *request, struct au_buf *body)
+{
+    au_buf_putc(body, '\n');
+    http_respond(request, 200, "application/json", body->data, body->len, NULL);
+    au_buf_deinit(body);
+}
+
+static void list_models(struct http_request *request)
+{
+    struct service_engine_entry *entries = NULL;
+    struct au_buf body;
+    struct au_json_writer w;
+    size_t n = 0;
+    if (!list(request, &entries, &n))
+        return;
+    au_buf_init(&body, 0);
+    au_json_writer_init(&w, &body, 0);
+    au_json_open_object(&w);
+    au_json_key(&w, "object");
+    au_json_put_string(&w, "list");
+    au_json_key(&w, "data");
+    au_json_open_array(&w);
+    for (size_t i = 0; i < n; i++)
+        put_model(&w, entries[i].name, &entries[i]);
+    au_json_close_array(&w);
+    au_json_close_object(&w);
+    au_free(entries);
+    answer(request, &body);
+}
+
+/* The entry of that name; for another name of the default model, the default's. */
+static const struct service_engine_entry *find(const struct service_engine_entry *entries, size_t n,
+                                               const char *id)
+{
+    const struct service_engine_entry *standard = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (au_str_equal(entries[i].name, id))
+            return &entries[i];
+        if (entries[i].is_default)
+            standard = &entries[i];
+    }
+    return standard;
+}
+
+static void get_model(struct http_request *request)
+{
+    const char *id = http_request_param(request, "id");
+    struct service_engines *engines = service_engines_of(api_of(request)->service);
+    struct service_engine_entry *entries = NULL;
+    struct au_fault fault = {0};
+    size_t n = 0;
+    const struct service_engine_entry *entry = NULL;
+    if (!list(request, &entries, &n))
+        return;
+    if (service_engines_check(engines, id, &fault) == AURICLE_OK)
+        entry = find(entries, n, id);
+    if (entry) {
+        struct au_buf body;
+        struct au_json_writer w;
+        au_buf_init(&body, 0);
+        au_json_writer_init(&w, &body, 0);
+        put_model(&w, id, entry);
+        answer(request, &body);
+    } else {
+        api_fail(request, &(struct api_error){.status = 404,
+                                              .param = "model",
+                                              .code = "model_not_found",
+                                              .message = fault.text});
+    }
+    au_free(entries);
+}
+
+const struct http_handler rest_models_handler = {.end = list_models};
+const struct http_handler rest_model_handler = {.end = get_model};

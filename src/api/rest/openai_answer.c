@@ -1,0 +1,270 @@
+/* Answers in OpenAI's shapes. See openai.h. */
+#include <math.h>
+
+#include "api/rest/openai.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "recog/render/render.h"
+#include "text/language.h"
+
+/* Positions of the encoder per second of audio: what a token of audio is to these models. */
+#define AUDIO_TOKENS_PER_SECOND 50.0
+
+static void put_text(struct au_json_writer *w, const char *key, const char *text)
+{
+    au_json_key(w, key);
+    au_json_put_string(w, text);
+}
+
+static void put_stripped(struct au_json_writer *w, const char *key, const char *text)
+{
+    struct recog_render_span span = recog_render_strip(text ? text : "");
+    au_json_key(w, key);
+    au_json_put_string_n(w, span.at, span.n);
+}
+
+static void put_int(struct au_json_writer *w, const char *key, int64_t value)
+{
+    au_json_key(w, key);
+    au_json_put_int(w, value);
+}
+
+static void put_seconds(struct au_json_writer *w, const char *key, double seconds)
+{
+    au_json_key(w, key);
+    au_json_put_number(w, (double)recog_render_ms(seconds) / 1000.0);
+}
+
+static void put_number(struct au_json_writer *w, const char *key, float value)
+{
+    au_json_key(w, key);
+    au_json_put_fixed(w, (double)value, 6);
+}
+
+/* ---- Usage, languages, probabilities --------------------------------------------------------- */
+
+static void put_usage_seconds(struct au_json_writer *w, const struct auricle_result *result)
+{
+    au_json_key(w, "usage");
+    au_json_open_object(w);
+    put_text(w, "type", "duration");
+    put_int(w, "seconds", (int64_t)ceil(result->duration));
+    au_json_close_object(w);
+}
+
+/* The audio counts as the encoder's positions, the text as tokens of the decoder. */
+static void put_usage_tokens(struct au_json_writer *w, const struct auricle_result *result)
+{
+    int64_t audio = (int64_t)ceil(result->duration * AUDIO_TOKENS_PER_SECOND), text = 0;
+    for (size_t i = 0; i < result->n_segments; i++)
+        text += (int64_t)result->segments[i].n_tokens;
+    au_json_key(w, "usage");
+    au_json_open_object(w);
+    put_text(w, "type", "tokens");
+    put_int(w, "input_tokens", audio);
+    au_json_key(w, "input_token_details");
+    au_json_open_object(w);
+    put_int(w, "text_tokens", 0);
+    put_int(w, "audio_tokens", audio);
+    au_json_close_object(w);
+    put_int(w, "output_tokens", text);
+    put_int(w, "total_tokens", audio + text);
+    au_json_close_object(w);
+}
+
+/* Where the caller left the language to us: which it is, or none. */
+static void put_languages(struct au_json_writer *w, const struct rest_job *job,
+                          const struct auricle_result *result)
+{
+    if (job->options.language)
+        return;
+    au_json_key(w, "languages");
+    au_json_open_array(w);
+    if (result->language) {
+        au_json_open_object(w);
+        put_text(w, "code", result->language);
+        au_json_close_object(w);
+    }
+    au_json_close_array(w);
+}
+
+/* ---- json ------------------------------------------------------------------------------------ */
+
+static void put_json(struct au_json_writer *w, const struct rest_job *job,
+                     const struct auricle_result *result)
+{
+    put_stripped(w, "text", result->text);
+    put_languages(w, job, result);
+    put_usage_seconds(w, result);
+}
+
+/* ---- verbose_json ---------------------------------------------------------------------------- */
+
+static void put_words(struct au_json_writer *w, const struct auricle_result *result)
+{
+    au_json_key(w, "words");
+    au_json_open_array(w);
+    for (size_t i = 0; i < result->n_segments; i++)
+        for (size_t j = 0; j < result->segments[i].n_words; j++) {
+            const struct auricle_word *word = &result->segments[i].words[j];
+            au_json_open_object(w);
+            put_stripped(w, "word", word->text);
+            put_seconds(w, "start", word->start);
+            put_seconds(w, "end", word->end);
+            put_number(w, "probability", word->probability);
+            au_json_close_object(w);
+        }
+    au_json_close_array(w);
+}
+
+static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
+{
+    au_json_open_object(w);
+    put_int(w, "id", (int64_t)id);
+    put_int(w, "seek", segment->seek);
+    put_seconds(w, "start", segment->start);
+    put_seconds(w, "end", segment->end);
+    put_text(w, "text", segment->text);
+    au_json_key(w, "tokens");
+    au_json_open_array(w);
+    for (size_t i = 0; i < segment->n_tokens; i++)
+        au_json_put_int(w, segment->tokens[i]);
+    au_json_close_array(w);
+    put_number(w, "temperature", segment->temperature);
+    put_number(w, "avg_logprob", segment->avg_logprob);
+    put_number(w, "compression_ratio", segment->compression_ratio);
+    put_number(w, "no_speech_prob", segment->no_speech_prob);
+    if (segment->language)
+        put_text(w, "language", segment->language);
+    if (segment->filtered_by)
+        put_text(w, "filtered_by", segment->filtered_by);
+    au_json_close_object(w);
+}
+
+static void put_segments(struct au_json_writer *w, const char *key,
+                         const struct auricle_segment *segments, size_t n)
+{
+    au_json_key(w, key);
+    au_json_open_array(w);
+    for (size_t i = 0; i < n; i++)
+        put_segment(w, &segments[i], i);
+    au_json_close_array(w);
+}
+
+static void put_timings(struct au_json_writer *w, const struct service_timings *t)
+{
+    au_json_key(w, "timings");
+    au_json_open_object(w);
+    put_seconds(w, "receive", t->receive);
+    put_seconds(w, "queue", t->queue);
+    put_seconds(w, "decode_audio", t->decode_audio);
+    put_seconds(w, "load_model", t->load_model);
+    put_seconds(w, "mel", t->mel);
+    put_seconds(w, "encoder", t->encoder);
+    put_seconds(w, "decoder", t->decoder);
+    put_seconds(w, "total", t->total);
+    au_json_close_object(w);
+}
+
+static void put_verbose(struct au_json_writer *w, const struct rest_job *job,
+                        const struct service_outcome *outcome)
+{
+    const struct openai_params *p = job->params;
+    const struct auricle_result *result = outcome->result;
+    int language = result->language ? text_language_find(result->language) : -1;
+    bool translate = job->door->task == AURICLE_TASK_TRANSLATE;
+    put_text(w, "task", translate ? "translate" : "transcribe");
+    put_text(w, "language",
+             translate       ? "english"
+             : language >= 0 ? text_language_name(language)
+                             : "");
+    put_seconds(w, "duration", result->duration);
+    put_stripped(w, "text", result->text);
+    if (p->word_times)
+        put_words(w, result);
+    if (p->segment_times)
+        put_segments(w, "segments", result->segments, result->n_segments);
+    put_usage_seconds(w, result);
+    put_segments(w, "filtered", result->filtered, result->n_filtered);
+    if (result->warning)
+        put_text(w, "warning", result->warning);
+    put_text(w, "model", outcome->model);
+    put_timings(w, &outcome->timings);
+}
+
+/* ---- The whole answer ------------------------------------------------------------------------ */
+
+static const char *write_rendered(const char *format, const struct auricle_result *result,
+                                  struct au_buf *out)
+{
+    const struct recog_render *render = recog_render_find(format);
+    if (recog_render_result(render, result, out) != AURICLE_OK)
+        return NULL; /* the buffer says why */
+    return render->media_type;
+}
+
+static const char *write_text(const struct auricle_result *result, struct au_buf *out)
+{
+    struct recog_render_span span = recog_render_strip(result->text);
+    au_buf_append(out, span.at, span.n);
+    au_buf_putc(out, '\n');
+    return "text/plain; charset=utf-8";
+}
+
+const char *openai_write(const struct rest_job *job, const struct service_outcome *outcome,
+                         struct au_buf *out)
+{
+    const struct openai_params *p = job->params;
+    struct au_json_writer w;
+    if (p->format == OPENAI_TEXT)
+        return write_text(outcome->result, out);
+    if (p->format == OPENAI_SRT)
+        return write_rendered("srt", outcome->result, out);
+    if (p->format == OPENAI_VTT)
+        return write_rendered("vtt", outcome->result, out);
+    au_json_writer_init(&w, out, 0);
+    au_json_open_object(&w);
+    if (p->format == OPENAI_VERBOSE_JSON)
+        put_verbose(&w, job, outcome);
+    else
+        put_json(&w, job, outcome->result);
+    au_json_close_object(&w);
+    au_buf_putc(out, '\n');
+    return "application/json";
+}
+
+/* ---- Events ---------------------------------------------------------------------------------- */
+
+/* All deltas together are the text of the last event: the first loses its leading space. */
+void openai_write_segment(struct rest_job *job, const struct auricle_segment *segment,
+                          struct au_buf *out)
+{
+    struct au_json_writer w;
+    const char *text = segment->text;
+    if (!job->n_segments)
+        text = recog_render_strip(text).at;
+    au_buf_puts(out, "data: ");
+    au_json_writer_init(&w, out, 0);
+    au_json_open_object(&w);
+    put_text(&w, "type", "transcript.text.delta");
+    put_text(&w, "delta", text);
+    put_seconds(&w, "start", segment->start);
+    put_seconds(&w, "end", segment->end);
+    au_json_close_object(&w);
+    au_buf_puts(out, "\n\n");
+}
+
+void openai_write_end(const struct rest_job *job, const struct service_outcome *outcome,
+                      struct au_buf *out)
+{
+    struct au_json_writer w;
+    au_buf_puts(out, "data: ");
+    au_json_writer_init(&w, out, 0);
+    au_json_open_object(&w);
+    put_text(&w, "type", "transcript.text.done");
+    put_stripped(&w, "text", outcome->result->text);
+    put_languages(&w, job, outcome->result);
+    put_usage_tokens(&w, outcome->result);
+    au_json_close_object(&w);
+    au_buf_puts(out, "\n\n");
+}
