@@ -16,7 +16,7 @@ PREFIXES = {
     'base': ('au_', 'auricle_'), 'kern': ('kern_',), 'text': ('text_',), 'tensor': ('tensor_',),
     'audio': ('audio_',), 'format': ('format_',),
     'model': ('whisper_', 'silero_', 'wav2vec2_', 'aasist_'), 'recog': ('recog_', 'auricle_'),
-    'service': ('service_',),
+    'service': ('service_',), 'api': ('api_', 'http_', 'live_', 'rest_', 'ops_'),
 }
 
 MUTABLE = {

@@ -34,6 +34,9 @@ need_build() {
     need_library zlib zlib1g-dev
     need_library nettle nettle-dev
     need_library libcurl libcurl4-openssl-dev
+    need_library libmicrohttpd libmicrohttpd-dev
+    need_library gnutls libgnutls28-dev
+    [ -e /usr/include/wslay/wslay.h ] || missing="$missing libwslay-dev"
     need_library sndfile libsndfile1-dev
     need_library soxr libsoxr-dev
     need_library libavcodec libavcodec-dev

@@ -31,7 +31,7 @@ enum http_verdict {
 /* What handles the requests of a route. All on the network thread; NULL members are skipped. */
 struct http_handler {
     size_t state_bytes; /* zeroed memory per request: http_request_state */
-    /* Headers are there. */
+    /* The header is there. NULL: as if HTTP_GO_ON. */
     enum http_verdict (*begin)(struct http_request *request);
     /* Part of the body, decoded from its transfer coding. Return false after http_respond to
      * refuse the rest. */
@@ -39,7 +39,7 @@ struct http_handler {
     /* The body is complete: answer now or later. */
     void (*end)(struct http_request *request);
     /* Answered and sent, or the client went away (complete false): the last call, always made once
-     * after begin. The request must not be used after it. */
+     * after begin. Of a request that became a WebSocket it follows `closed`. */
     void (*over)(struct http_request *request, bool complete);
 };
 
@@ -51,21 +51,24 @@ struct http_route {
     bool open; /* no key is asked for */
 };
 
+/* What it points to must outlive the server. */
 struct http_server_config {
-    const char *host;
-    int port;                              /* 0: any free one, see http_server_port */
+    const char *host; /* name or address; all addresses of a name are listened to */
+    int port;         /* 0: any free one, see http_server_port */
     const char *tls_certificate, *tls_key; /* PEM files; NULL: no TLS */
     int max_connections;                   /* 0: 1024 */
     size_t max_header_bytes;               /* 0: 32 KiB */
     double header_seconds;                 /* for a whole header; 0: 15 */
     double idle_seconds;                   /* keep-alive; 0: 60 */
     double min_body_bytes_per_s;           /* a slower body is ended with 408; 0: 512 */
+    double body_seconds;                   /* over which that rate is measured; 0: 10 */
     const char *const *origins;      /* allowed by CORS, ends with NULL; "*" for any; NULL: none */
     const struct http_route *routes; /* ends with path NULL */
     /* Asked for every route that is not open; returns true to let it in, else it has answered. */
     bool (*authorize)(struct http_request *request);
-    /* Called for what no route answers (404, 405 with the allowed methods) and for what the server
-     * itself refuses (400, 408, 413, 417, 431 ...), so that errors have one shape.               */
+    /* Called for what no route answers (404, 405; Allow is added) and for what the server itself
+     * refuses (400, 408, 415, 417, 431, 503 ...), so that errors have one shape: answers with
+     * http_respond. The request may have no path, method or headers (""; NULL) where none came.  */
     void (*refuse)(struct http_request *request, int status, const char *sentence);
     void *context;
 };
@@ -77,7 +80,7 @@ int http_server_port(const struct http_server *server);
 /* The calling thread becomes the network thread until http_server_stop. */
 AURICLE_MUST_CHECK enum auricle_error http_server_run(struct http_server *server,
                                                       struct au_fault *fault);
-void http_server_stop(struct http_server *server); /* any thread */
+void http_server_stop(struct http_server *server); /* any thread, and signal handlers */
 void http_server_destroy(struct http_server *server);
 void *http_server_context(const struct http_server *server);
 size_t http_server_connections(const struct http_server *server);
@@ -90,14 +93,17 @@ struct http_post_node {
 };
 void http_post(struct http_server *server, struct http_post_node *node);
 
-/* Run fn once after seconds, on the network thread; cancel with the same node. Network thread. */
+/* Run fn once after seconds, on the network thread. The timer is the caller's memory, zeroed but
+ * for fn, and free again when fn is called or after a cancel. Setting one that is set moves it.
+ * Network thread, and before http_server_run.                                                    */
 struct http_timer {
-    int64_t due_ns;
     void (*fn)(struct http_timer *timer);
-    size_t slot; /* internal; 0: not set */
+    int64_t due_ns;                           /* internal, as what follows */
+    struct http_timer *child, *next, *before; /* of a pairing heap */
+    bool set;
 };
 void http_timer_set(struct http_server *server, struct http_timer *timer, double seconds);
-void http_timer_cancel(struct http_server *server, struct http_timer *timer);
+void http_timer_cancel(struct http_server *server, struct http_timer *timer); /* unset: fine */
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
@@ -127,7 +133,8 @@ void http_respond(struct http_request *request, int status, const char *content_
 void http_respond_static(struct http_request *request, int status, const char *content_type,
                          const void *body, size_t n, const struct http_header *headers);
 
-/* An answer in pieces (chunked). Pieces are kept until the client takes them; nobody waits. */
+/* An answer in pieces (chunked). Pieces are kept until the client takes them; nobody waits. A
+ * client that leaves more than 64 MiB untaken is cut off.                                        */
 void http_stream_begin(struct http_request *request, int status, const char *content_type,
                        const struct http_header *headers);
 void http_stream_write(struct http_request *request, const void *data, size_t n);
