@@ -1,7 +1,5 @@
 /* The model of a call of `auricle transcribe`: found, loaded, and asked whether it can do the
  * call. */
-#include <string.h>
-
 #include "app/interrupt.h"
 #include "app/pull.h"
 #include "app/transcribe.h"
@@ -9,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "service/engines/load.h"
 #include "service/registry/local.h"
 
 struct paths {
@@ -123,17 +122,7 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     options.max_windows = sequential ? 1
                                      : args->batch_size; /* memory is reserved for all of them */
     options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
-    struct auricle_message message = {""};
-    enum auricle_error error = auricle_engine_create(&options, out, &message);
-    if (!error)
-        return AURICLE_OK;
-    if (error != AURICLE_E_NOMEM && (service_local_is_damaged(paths->model, fault) ||
-                                     (paths->vad && service_local_is_damaged(paths->vad, fault))))
-        return error;
-    bool named = strstr(message.text, paths->model) ||
-                 (paths->vad && strstr(message.text, paths->vad));
-    return au_fail(fault, error, "%s%s%s", named ? "" : paths->model, named ? "" : ": ",
-                   message.text);
+    return service_engine_load(&options, out, fault);
 }
 
 static void log_model(const struct auricle_engine *engine, const char *vad)

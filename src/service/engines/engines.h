@@ -18,12 +18,13 @@
 
 struct service_engines; /* opaque */
 struct service_engine;  /* opaque: a lease on one loaded model */
+struct service_metrics;
 
 struct service_engines_config {
     const char *model;     /* the default: a name or a path; NULL: as the command line chooses */
     const char *model_dir; /* as --model-dir */
     const char *vad_model;
-    const char *cache_folder;
+    const char *cache_folder; /* of packed weights; NULL: in the user's cache folder; "off": none */
     int threads;
     enum auricle_compute compute;
     const char *cpu_level;
@@ -31,17 +32,23 @@ struct service_engines_config {
     int max_loaded;     /* 0: 2 */
     uint64_t max_bytes; /* 0: no limit */
     double ttl_seconds; /* negative: never; 0: as soon as nobody uses it */
+    const char *pinned; /* names of models, separated by commas, that are loaded at the start and
+                           never go; NULL: none */
+    struct service_metrics *metrics; /* told of loads; NULL: none */
 };
 
-/* Loads the default model, so that a server that is up can answer. */
+/* Loads the default model and the pinned ones, so that a server that is up can answer. The strings
+ * of config are copied. Errors: of finding and loading; INVALID: more pinned than max_loaded.    */
 AURICLE_MUST_CHECK enum auricle_error service_engines_create(
     const struct service_engines_config *config, struct service_engines **out,
     struct au_fault *fault);
 /* No lease may be held. */
 void service_engines_destroy(struct service_engines *engines);
 
-/* lease NULL: the fault says why (NOT_FOUND names what is installed). Called exactly once: at once,
- * on the caller's thread, where the model is loaded; else on the loader's thread.                */
+/* lease NULL: the fault says why: NOT_FOUND names what is installed; LIMIT: no room while others
+ * are in use; CANCELLED: the pool ends; those of loading. Called exactly once: at once, on the
+ * caller's thread, where the model is loaded or cannot be had; else on the loader's thread. Where
+ * max_loaded models are in use, the load waits until one is released.                            */
 typedef void service_engine_ready(void *context, struct service_engine *lease,
                                   const struct au_fault *fault);
 void service_engines_acquire(struct service_engines *engines, const char *name,
@@ -51,7 +58,8 @@ void service_engine_release(struct service_engine *lease);
 struct auricle_engine *service_engine_get(const struct service_engine *lease);
 const char *service_engine_name(const struct service_engine *lease); /* as models are listed */
 
-/* Whether a name could be had, without loading: NOT_FOUND with a sentence otherwise. */
+/* name NULL: the default model. Whether a name could be had, without loading: NOT_FOUND with a
+ * sentence otherwise. */
 AURICLE_MUST_CHECK enum auricle_error service_engines_check(struct service_engines *engines,
                                                             const char *name,
                                                             struct au_fault *fault);

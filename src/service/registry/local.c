@@ -318,6 +318,22 @@ static char *name_of_file(const char *file)
     return NULL;
 }
 
+char *service_local_name(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *trimmed = au_strndup(path, n);
+    if (!trimmed)
+        return NULL;
+    const char *file = au_path_name(trimmed);
+    char *name = au_file_is_dir(trimmed) ? NULL : name_of_file(file);
+    if (!name)
+        name = au_strdup(file);
+    au_free(trimmed);
+    return name;
+}
+
 static enum auricle_error append(struct service_local_list *list, struct service_local_entry entry)
 {
     if (list->n == list->capacity) {

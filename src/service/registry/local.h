@@ -38,6 +38,9 @@ AURICLE_MUST_CHECK enum auricle_error service_local_find_default(
 /* The voice activity model when none is named: a new string; NULL where none is installed. */
 char *service_local_find_vad(const struct service_model_folders *folders);
 
+/* What the model at path is called when models are listed: a new string; NULL: out of memory. */
+char *service_local_name(const char *path);
+
 /* Whether the model at path is damaged or incomplete, by the digests on record; then the fault says
  * which file it is, what its digest should be, and what to do. Reads the whole model.            */
 bool service_local_is_damaged(const char *path, struct au_fault *fault);
