@@ -81,6 +81,11 @@ AURICLE_API void auricle_engine_destroy(struct auricle_engine *engine);
 AURICLE_API void auricle_engine_info(const struct auricle_engine *engine,
                                      struct auricle_model_info *out);
 
+/* The bytes that a token stands for, which need not be whole characters; *n is 0 for special tokens
+ * and ids that are none. Borrowed from the engine.                                               */
+AURICLE_API const char *auricle_token_bytes(const struct auricle_engine *engine, int32_t token,
+                                            size_t *n);
+
 /* ---- Options of a transcription -------------------------------------------------------------- */
 
 enum auricle_task { AURICLE_TASK_TRANSCRIBE, AURICLE_TASK_TRANSLATE };
@@ -191,6 +196,7 @@ struct auricle_segment {
     double start, end;
     const char *text;
     const int32_t *tokens;
+    const float *token_logprobs; /* natural logarithm, of each token */
     size_t n_tokens;
     float temperature, avg_logprob, compression_ratio, no_speech_prob;
     const char *language;             /* code */

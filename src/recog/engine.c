@@ -331,6 +331,14 @@ void auricle_engine_destroy(struct auricle_engine *engine)
     au_free(engine);
 }
 
+const char *auricle_token_bytes(const struct auricle_engine *engine, int32_t token, size_t *n)
+{
+    *n = 0;
+    if (token < 0 || text_token_is_special(engine->tokenizer, token))
+        return NULL;
+    return text_token_bytes(engine->tokenizer, token, n);
+}
+
 void auricle_engine_info(const struct auricle_engine *engine, struct auricle_model_info *out)
 {
     *out = engine->info;

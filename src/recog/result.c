@@ -25,6 +25,7 @@ static void segment_deinit(struct auricle_segment *segment)
 {
     free_const(segment->text);
     free_const(segment->tokens);
+    free_const(segment->token_logprobs);
     for (size_t i = 0; segment->words && i < segment->n_words; i++)
         free_const(segment->words[i].text);
     free_const(segment->words);
@@ -55,10 +56,14 @@ static enum auricle_error segment_copy(struct auricle_segment *to,
     to->text = au_strdup(from->text);
     int32_t *tokens = au_alloc_array(from->n_tokens + 1, sizeof(*tokens));
     to->tokens = tokens;
-    if (!to->text || !tokens)
+    float *logprobs = au_alloc_array(from->n_tokens + 1, sizeof(*logprobs));
+    to->token_logprobs = logprobs;
+    if (!to->text || !tokens || !logprobs)
         return AURICLE_E_NOMEM;
-    if (from->n_tokens)
+    if (from->n_tokens) {
         memcpy(tokens, from->tokens, from->n_tokens * sizeof(*tokens));
+        memcpy(logprobs, from->token_logprobs, from->n_tokens * sizeof(*logprobs));
+    }
     return from->words ? words_copy(to, from) : AURICLE_OK;
 }
 

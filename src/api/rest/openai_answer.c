@@ -90,12 +90,46 @@ static void put_languages(struct au_json_writer *w, const struct rest_job *job,
 
 /* ---- json ------------------------------------------------------------------------------------ */
 
-static void put_json(struct au_json_writer *w, const struct rest_job *job,
-                     const struct auricle_result *result)
+static void put_token(struct au_json_writer *w, const char *bytes, size_t n, float logprob)
 {
-    put_stripped(w, "text", result->text);
-    put_languages(w, job, result);
-    put_usage_seconds(w, result);
+    au_json_open_object(w);
+    au_json_key(w, "token");
+    au_json_put_string_n(w, bytes, n);
+    put_number(w, "logprob", logprob);
+    au_json_key(w, "bytes");
+    au_json_open_array(w);
+    for (size_t i = 0; i < n; i++)
+        au_json_put_int(w, (unsigned char)bytes[i]);
+    au_json_close_array(w);
+    au_json_close_object(w);
+}
+
+/* Of every token of the text; timestamps are none. */
+static void put_logprobs(struct au_json_writer *w, const struct service_outcome *outcome)
+{
+    au_json_key(w, "logprobs");
+    au_json_open_array(w);
+    for (size_t i = 0; i < outcome->result->n_segments; i++) {
+        const struct auricle_segment *segment = &outcome->result->segments[i];
+        for (size_t j = 0; j < segment->n_tokens; j++) {
+            size_t n;
+            const char *bytes = auricle_token_bytes(outcome->engine, segment->tokens[j], &n);
+            if (n)
+                put_token(w, bytes, n, segment->token_logprobs[j]);
+        }
+    }
+    au_json_close_array(w);
+}
+
+static void put_json(struct au_json_writer *w, const struct rest_job *job,
+                     const struct service_outcome *outcome)
+{
+    const struct openai_params *p = job->params;
+    put_stripped(w, "text", outcome->result->text);
+    put_languages(w, job, outcome->result);
+    if (p->logprobs)
+        put_logprobs(w, outcome);
+    put_usage_seconds(w, outcome->result);
 }
 
 /* ---- verbose_json ---------------------------------------------------------------------------- */
@@ -227,7 +261,7 @@ const char *openai_write(const struct rest_job *job, const struct service_outcom
     if (p->format == OPENAI_VERBOSE_JSON)
         put_verbose(&w, job, outcome);
     else
-        put_json(&w, job, outcome->result);
+        put_json(&w, job, outcome);
     au_json_close_object(&w);
     au_buf_putc(out, '\n');
     return "application/json";

@@ -419,6 +419,7 @@ enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_p
                                       .end = piece->end,
                                       .text = task->scratch.data,
                                       .tokens = d->best.tokens + piece->span.first,
+                                      .token_logprobs = d->best.logprobs + piece->span.first,
                                       .n_tokens = piece->span.n,
                                       .temperature = d->temperature,
                                       .avg_logprob = d->best.avg_logprob,

@@ -46,6 +46,7 @@ struct service_outcome {
     const char *sentence;                /* of the error */
     const struct auricle_result *result; /* NULL with an error; what was final with CANCELLED */
     const char *model;                   /* its name as listed; NULL where it was not loaded */
+    const struct auricle_engine *engine; /* what its tokens mean; as model */
     struct audio_info media;             /* what was found in the recording */
     struct service_timings timings;
 };
