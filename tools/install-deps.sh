@@ -37,6 +37,7 @@ need_build() {
     need_library libmicrohttpd libmicrohttpd-dev
     need_library gnutls libgnutls28-dev
     [ -e /usr/include/wslay/wslay.h ] || missing="$missing libwslay-dev"
+    need_library libseccomp libseccomp-dev
     need_library sndfile libsndfile1-dev
     need_library soxr libsoxr-dev
     need_library libavcodec libavcodec-dev

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/str.h"
+#include "service/media/worker.h"
 
 static const struct app_command *const commands[] = {
     &app_command_transcribe, &app_command_lang,   &app_command_vad,   &app_command_wer,
@@ -80,6 +81,8 @@ static void occupy_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && au_str_equal(argv[1], MEDIA_WORKER_WORD))
+        return service_worker_main(NULL);
     occupy_standard_descriptors();
     /* Closed pipes and files that may not grow are errors of write, with their exit codes. */
     signal(SIGPIPE, SIG_IGN);

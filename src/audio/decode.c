@@ -126,13 +126,14 @@ static enum auricle_error check_probe(const struct audio_reader *reader, struct 
  * cut MP3, libopus takes three times as long as FFmpeg's decoder, damaged Ogg leaks memory; and a
  * streamed WAV over 4 GiB has no size libsndfile could be told. Without FFmpeg it is still better
  * than nothing.                                                                                 */
-static bool prefers_ffmpeg(const struct audio_probe *probe)
+static bool prefers_ffmpeg(const struct audio_reader *reader)
 {
+    const struct audio_probe *probe = &reader->probe;
     switch (probe->kind) {
     case AUDIO_KIND_WAV: return probe->wav.streamed && probe->wav.stored_bytes >= UINT32_MAX;
     case AUDIO_KIND_SNDFILE: return false;
     case AUDIO_KIND_MP3:
-    case AUDIO_KIND_OGG: return audio_ffmpeg_available();
+    case AUDIO_KIND_OGG: return reader->options.no_ffmpeg || audio_ffmpeg_available();
     default: return true;
     }
 }
@@ -140,6 +141,12 @@ static bool prefers_ffmpeg(const struct audio_probe *probe)
 static enum auricle_error open_with(struct audio_reader *reader, bool ffmpeg,
                                     struct au_fault *fault)
 {
+    if (ffmpeg && reader->options.no_ffmpeg)
+        return au_fail(fault, AURICLE_E_STATE, "%s: FFmpeg's libraries are needed",
+                       audio_input_name(reader->input));
+    /* How long an MP3 is, and with it where it ends, FFmpeg tells by the size of the whole. */
+    if (ffmpeg && reader->probe.kind == AUDIO_KIND_MP3)
+        (void)audio_input_measure(reader->input);
     if (ffmpeg)
         return audio_ffmpeg_open(reader->input, deadline(reader), &reader->decoder, fault);
     return audio_sndfile_open(reader->input, &reader->probe, &reader->decoder, fault);
@@ -154,7 +161,7 @@ static enum auricle_error open_decoder(struct audio_reader *reader, struct au_fa
     enum auricle_error error = check_probe(reader, fault);
     if (error)
         return error;
-    bool ffmpeg = reader->options.try_ffmpeg_only || prefers_ffmpeg(&reader->probe);
+    bool ffmpeg = reader->options.try_ffmpeg_only || prefers_ffmpeg(reader);
     struct au_fault *first = &reader->first_failure, second = {0};
     error = open_with(reader, ffmpeg, first);
     if (!error || error == AURICLE_E_NOMEM || error == AURICLE_E_TIMEOUT) {
@@ -281,6 +288,16 @@ enum auricle_error audio_open_fd(int fd, const char *name,
 {
     struct audio_input *input;
     enum auricle_error error = audio_input_open_fd(fd, name, max_bytes(options), &input, fault);
+    return error ? error : open_reader(input, options, out, fault);
+}
+
+enum auricle_error audio_open_source(const struct audio_source *source, const char *name,
+                                     const struct audio_decode_options *options,
+                                     struct audio_reader **out, struct au_fault *fault)
+{
+    struct audio_input *input;
+    enum auricle_error error = audio_input_open_source(source, name, max_bytes(options), &input,
+                                                       fault);
     return error ? error : open_reader(input, options, out, fault);
 }
 

@@ -44,6 +44,16 @@ struct audio_decode_options {
     int rate_hz;               /* of the samples that come out, 1000 to 768000; 0: 16000 */
     bool finest_resampler;     /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
     bool try_ffmpeg_only;      /* tests: skip libsndfile */
+    bool no_ffmpeg;            /* FFmpeg's libraries are not loaded: what needs them fails with
+                                  STATE, and another process may try */
+};
+
+/* A descriptor about which everything is known. */
+struct audio_source {
+    int fd;
+    bool is_pipe;          /* or anything else that cannot seek */
+    int spool_fd;          /* of a pipe: an empty file for what was read of it; -1: one is made */
+    uint64_t first, bytes; /* of a file: where the recording begins, and its length */
 };
 
 /* What was found; strings are static or owned by the reader. */
@@ -71,6 +81,13 @@ AURICLE_MUST_CHECK enum auricle_error audio_open_fd(int fd, const char *name,
                                                     const struct audio_decode_options *options,
                                                     struct audio_reader **out,
                                                     struct au_fault *fault);
+/* As audio_open_fd, for a process that may not ask the system what fd is, nor make files. The
+ * descriptors of the source are borrowed.                                                       */
+AURICLE_MUST_CHECK enum auricle_error audio_open_source(const struct audio_source *source,
+                                                        const char *name,
+                                                        const struct audio_decode_options *options,
+                                                        struct audio_reader **out,
+                                                        struct au_fault *fault);
 /* data is borrowed until the reader is closed. */
 AURICLE_MUST_CHECK enum auricle_error audio_open_memory(const uint8_t *data, size_t bytes,
                                                         const char *name,

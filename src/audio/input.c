@@ -31,6 +31,7 @@ struct audio_input {
     uint8_t *spool; /* of a pipe: its bytes while they are few */
     size_t spool_capacity;
     int spool_fd; /* its bytes once they are many, or -1 */
+    int given_fd; /* a file for them that is borrowed, or -1: one is made */
 };
 
 static enum auricle_error over_limit(const char *name, uint64_t max_bytes, struct au_fault *fault)
@@ -46,13 +47,28 @@ static struct audio_input *input_new(const char *name, uint64_t max_bytes)
     if (!input)
         return NULL;
     input->max_bytes = max_bytes;
-    input->fd = input->spool_fd = -1;
+    input->fd = input->spool_fd = input->given_fd = -1;
     input->name = au_strdup(name ? name : "input");
     if (!input->name) {
         au_free(input);
         return NULL;
     }
     return input;
+}
+
+/* A regular file of which `size` bytes follow the position `base`. */
+static enum auricle_error adopt_file(struct audio_input *input, uint64_t base, uint64_t size,
+                                     struct au_fault *fault)
+{
+    input->base = base;
+    input->size = size;
+    input->complete = true;
+    if (input->max_bytes && input->size > input->max_bytes)
+        return au_fail(fault, AURICLE_E_LIMIT,
+                       "%s: %llu bytes are more than the limit of %llu for one recording",
+                       input->name, (unsigned long long)input->size,
+                       (unsigned long long)input->max_bytes);
+    return AURICLE_OK;
 }
 
 /* Take a regular file or a pipe into `input`; anything else cannot be listened to. */
@@ -70,16 +86,8 @@ static enum auricle_error adopt_fd(struct audio_input *input, int fd, struct au_
         input->is_pipe = true;
         return AURICLE_OK;
     }
-    input->base = (uint64_t)position;
-    input->complete = true;
-    if ((uint64_t)status.st_size > input->base)
-        input->size = (uint64_t)status.st_size - input->base;
-    if (input->max_bytes && input->size > input->max_bytes)
-        return au_fail(fault, AURICLE_E_LIMIT,
-                       "%s: %llu bytes are more than the limit of %llu for one recording",
-                       input->name, (unsigned long long)input->size,
-                       (unsigned long long)input->max_bytes);
-    return AURICLE_OK;
+    uint64_t base = (uint64_t)position, size = (uint64_t)status.st_size;
+    return adopt_file(input, base, size > base ? size - base : 0, fault);
 }
 
 enum auricle_error audio_input_open_path(const char *path, uint64_t max_bytes,
@@ -111,6 +119,27 @@ enum auricle_error audio_input_open_fd(int fd, const char *name, uint64_t max_by
     return AURICLE_OK;
 }
 
+enum auricle_error audio_input_open_source(const struct audio_source *source, const char *name,
+                                           uint64_t max_bytes, struct audio_input **out,
+                                           struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    struct audio_input *input = input_new(name, max_bytes);
+    if (!input)
+        return au_fail(fault, AURICLE_E_NOMEM, "%s: out of memory", name ? name : "input");
+    input->fd = source->fd;
+    input->given_fd = source->spool_fd;
+    if (source->is_pipe)
+        input->is_pipe = true;
+    else
+        error = adopt_file(input, source->first, source->bytes, fault);
+    if (error)
+        audio_input_close(input);
+    else
+        *out = input;
+    return error;
+}
+
 enum auricle_error audio_input_open_memory(const uint8_t *data, size_t bytes, const char *name,
                                            uint64_t max_bytes, struct audio_input **out,
                                            struct au_fault *fault)
@@ -133,7 +162,7 @@ void audio_input_close(struct audio_input *input)
         return;
     if (input->owns_fd)
         close(input->fd);
-    if (input->spool_fd >= 0)
+    if (input->spool_fd >= 0 && input->spool_fd != input->given_fd)
         close(input->spool_fd);
     au_free(input->spool);
     au_free(input->name);
@@ -169,7 +198,7 @@ static bool write_all(int fd, uint64_t offset, const uint8_t *bytes, size_t n)
 
 static bool spool_to_file(struct audio_input *input)
 {
-    input->spool_fd = au_file_open_nameless(NULL);
+    input->spool_fd = input->given_fd >= 0 ? input->given_fd : au_file_open_nameless(NULL);
     if (input->spool_fd < 0 || !write_all(input->spool_fd, 0, input->spool, (size_t)input->size)) {
         au_fail_errno(&input->fault, errno, "%s: cannot be kept in a temporary file", input->name);
         return false;
@@ -264,9 +293,15 @@ static size_t read_at(struct audio_input *input, int fd, uint64_t offset, uint8_
 
 size_t audio_input_read(struct audio_input *input, uint64_t offset, void *out, size_t n)
 {
+    return audio_input_read_some(input, offset, out, n, n);
+}
+
+size_t audio_input_read_some(struct audio_input *input, uint64_t offset, void *out, size_t n,
+                             size_t least)
+{
     if (input->is_pipe && !input->complete) {
         uint64_t want;
-        if (__builtin_add_overflow(offset, (uint64_t)n, &want))
+        if (__builtin_add_overflow(offset, (uint64_t)(least < n ? least : n), &want))
             return 0;
         spool_until(input, want);
     }

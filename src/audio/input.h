@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audio/decode.h"
 #include "base/error.h"
 
 struct audio_input; /* opaque */
@@ -26,6 +27,11 @@ AURICLE_MUST_CHECK enum auricle_error audio_input_open_fd(int fd, const char *na
                                                           uint64_t max_bytes,
                                                           struct audio_input **out,
                                                           struct au_fault *fault);
+/* As above for a process that may not ask the system what a descriptor is, nor make files. */
+AURICLE_MUST_CHECK enum auricle_error audio_input_open_source(const struct audio_source *source,
+                                                              const char *name, uint64_t max_bytes,
+                                                              struct audio_input **out,
+                                                              struct au_fault *fault);
 /* data is borrowed. */
 AURICLE_MUST_CHECK enum auricle_error audio_input_open_memory(const uint8_t *data, size_t bytes,
                                                               const char *name, uint64_t max_bytes,
@@ -37,6 +43,9 @@ const char *audio_input_name(const struct audio_input *input);
 
 /* Copy up to n bytes from offset; fewer only at the end or after a failure (audio_input_fault). */
 size_t audio_input_read(struct audio_input *input, uint64_t offset, void *out, size_t n);
+/* The same, but content with what a pipe has given so far once that is `least` bytes or more. */
+size_t audio_input_read_some(struct audio_input *input, uint64_t offset, void *out, size_t n,
+                             size_t least);
 
 /* Length in bytes if it is known without reading on. */
 bool audio_input_size(const struct audio_input *input, uint64_t *out);

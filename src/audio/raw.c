@@ -41,7 +41,8 @@ static enum auricle_error raw_read(struct audio_decoder *decoder, float *mono, s
     size_t frames = sizeof raw->block / frame_bytes;
     if (frames > max)
         frames = max;
-    size_t got = audio_input_read(raw->input, raw->offset, raw->block, frames * frame_bytes);
+    size_t got = audio_input_read_some(raw->input, raw->offset, raw->block, frames * frame_bytes,
+                                       frame_bytes);
     (void)fault;
     frames = got / frame_bytes;
     raw->offset += frames * frame_bytes;

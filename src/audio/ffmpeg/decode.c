@@ -64,7 +64,8 @@ struct ffmpeg_decoder {
 static int io_read(void *opaque, uint8_t *out, int n)
 {
     struct ffmpeg_decoder *self = opaque;
-    size_t got = audio_input_read(self->input, self->position, out, n > 0 ? (size_t)n : 0);
+    /* What a live pipe has given is decoded now, not when a whole buffer is there. */
+    size_t got = audio_input_read_some(self->input, self->position, out, n > 0 ? (size_t)n : 0, 1);
     self->position += got;
     return got > 0 ? (int)got : AVERROR_EOF;
 }
@@ -74,7 +75,9 @@ static int64_t io_seek(void *opaque, int64_t offset, int whence)
     struct ffmpeg_decoder *self = opaque;
     uint64_t size;
     whence &= ~AVSEEK_FORCE;
-    if (whence == AVSEEK_SIZE) /* a pipe does not know: the demuxer then reads forward */
+    /* A pipe does not know: the demuxer then reads forward. To ask for its end (which is how the
+     * size is asked for a second time) must not wait for it: somebody may still be speaking.     */
+    if (whence == AVSEEK_SIZE || (whence == SEEK_END && !audio_input_size(self->input, &size)))
         return audio_input_size(self->input, &size) ? (int64_t)size : AVERROR(ENOSYS);
     int64_t from = 0, to;
     if (whence == SEEK_CUR)

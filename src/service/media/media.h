@@ -6,6 +6,11 @@
  * as often as wanted: 16 kHz mono f32 in a file without a name, so memory stays flat however long
  * the recording.
  *
+ * The processes are this program again, as its hidden command `media-worker`: its main calls
+ * service_worker_main (media/worker.h). What libsndfile reads goes to small processes of which some
+ * are always warm; the first recording that needs FFmpeg's libraries starts one that has them,
+ * which stays while it is used. A recording that stops its process fails by itself (FORMAT).
+ *
  * Thread: any, except that service_media_create and _destroy belong to the main thread.          */
 #ifndef SERVICE_MEDIA_H
 #define SERVICE_MEDIA_H
@@ -22,16 +27,23 @@ struct service_decode; /* opaque: one decoding, under way or done */
 
 struct service_media_config {
     int warm_workers;          /* kept ready; 0: 1 */
-    int max_workers;           /* at once; more decodings wait in order; 0: 4 */
+    int max_workers;           /* files decoded at once; more wait in order; 0: 4 */
+    int max_pipes;             /* pipes decoded at once, beside the files; 0: 64 */
     uint64_t max_memory_bytes; /* of one process; 0: 512 MiB */
     double max_cpu_seconds;    /* of one decoding; 0: 600 */
     double max_wall_seconds;   /* of one decoding without progress; 0: 30 */
+    double max_wait_seconds;   /* for a pipe that gives nothing; 0: 60 */
     double max_seconds;        /* of decoded audio, whatever a decoding asks for; 0: 4 h */
     int max_rate_hz;           /* of the input; 0: 768000 */
     int max_channels;          /* of the input; 0: 64 */
-    const char *spool_folder; /* for files without a name; NULL: the system's for temporary files */
+    const char *spool_folder;  /* for files without a name, as in au_file_open_nameless */
+    const char *program;       /* whose media-worker command is run (see worker.h); NULL: the one
+                                  that is running */
 };
 
+/* Returns when the first process is ready. Errors: UNSUPPORTED (the system cannot confine
+ * processes), IO, NOMEM, TIMEOUT, STATE (called in a decoder process: main does not know the
+ * command).                                                                                      */
 AURICLE_MUST_CHECK enum auricle_error service_media_create(
     const struct service_media_config *config, struct service_media **out, struct au_fault *fault);
 /* Ends every process. No decoding may be held. */
