@@ -217,6 +217,19 @@ def vocabularies():
     yield 'tiktoken', b't' + tiktoken
 
 
+def forms():
+    """Content-Type, a line feed, and the body."""
+    part = 'Content-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    file = ('Content-Disposition: form-data; name="file"; filename="a.wav"; '
+            "filename*=UTF-8''%%c3%%a9.wav\r\nContent-Type: audio/wav\r\n\r\nRI\r\n--F\nF\r\n")
+    word = 'Content-Disposition: form-data; name=f; filename="=?utf-8?Q?=C3=A9?= =?utf-8?B?w6k=?="\n\nx\n'
+    kind = 'multipart/form-data; boundary='
+    yield 'form', kind + 'B\n' + ''.join('--B\r\n' + p for p in (
+        part % ('model', 'tiny'), file.replace('%%', '%'), part % ('a[]', ''))) + '--B--\r\nend'
+    yield 'feeds', kind + '"a b"; x=y\npre\n--a b \n' + word + '--a b--'
+    yield 'cut', kind + 'B\n--B\r\n' + part % ('x', '\r\n--B-') + '--B-'
+
+
 def seeds(source):
     yield 'weights', 'safetensors', safetensors(whisper_tensors())
     yield 'weights', 'safetensors-f16', safetensors(whisper_tensors(), 'F16')
@@ -237,6 +250,8 @@ def seeds(source):
         yield 'vocab', name, data
     for name, data in texts():
         yield 'text', name, data
+    for name, text in forms():
+        yield 'multipart', name, text.encode()
     for rate, channels, width in ((16000, 1, 2), (44100, 2, 2), (8000, 1, 1), (48000, 1, 4)):
         yield 'audio', f'wav-{rate}-{width}', recording(rate, channels, width, 800)
     for name in ('talk.flac', 'talk.mp3', 'talk.opus'):
