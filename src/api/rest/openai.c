@@ -94,9 +94,10 @@ static enum auricle_error read_granularities(struct openai_params *p, struct res
                                "%s is \"%s\"; word and segment are there", name,
                                p->granularities.at[i]);
     }
-    if (p->word_times && p->format != OPENAI_VERBOSE_JSON)
+    if (p->word_times && p->format != OPENAI_VERBOSE_JSON && !p->stream)
         return rest_reject(reject, name, "invalid_value",
-                           "%s \"word\" goes with response_format verbose_json only", name);
+                           "%s \"word\" goes with response_format verbose_json or with stream",
+                           name);
     return AURICLE_OK;
 }
 

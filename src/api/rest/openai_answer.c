@@ -134,20 +134,25 @@ static void put_json(struct au_json_writer *w, const struct rest_job *job,
 
 /* ---- verbose_json ---------------------------------------------------------------------------- */
 
-static void put_words(struct au_json_writer *w, const struct auricle_result *result)
+static void put_words_of(struct au_json_writer *w, const struct auricle_segment *segment)
+{
+    for (size_t i = 0; i < segment->n_words; i++) {
+        const struct auricle_word *word = &segment->words[i];
+        au_json_open_object(w);
+        put_stripped(w, "word", word->text);
+        put_seconds(w, "start", word->start);
+        put_seconds(w, "end", word->end);
+        put_number(w, "probability", word->probability);
+        au_json_close_object(w);
+    }
+}
+
+static void put_words(struct au_json_writer *w, const struct auricle_segment *segments, size_t n)
 {
     au_json_key(w, "words");
     au_json_open_array(w);
-    for (size_t i = 0; i < result->n_segments; i++)
-        for (size_t j = 0; j < result->segments[i].n_words; j++) {
-            const struct auricle_word *word = &result->segments[i].words[j];
-            au_json_open_object(w);
-            put_stripped(w, "word", word->text);
-            put_seconds(w, "start", word->start);
-            put_seconds(w, "end", word->end);
-            put_number(w, "probability", word->probability);
-            au_json_close_object(w);
-        }
+    for (size_t i = 0; i < n; i++)
+        put_words_of(w, &segments[i]);
     au_json_close_array(w);
 }
 
@@ -215,7 +220,7 @@ static void put_verbose(struct au_json_writer *w, const struct rest_job *job,
     put_seconds(w, "duration", result->duration);
     put_stripped(w, "text", result->text);
     if (p->word_times)
-        put_words(w, result);
+        put_words(w, result->segments, result->n_segments);
     if (p->segment_times)
         put_segments(w, "segments", result->segments, result->n_segments);
     put_usage_seconds(w, result);
@@ -274,6 +279,7 @@ void openai_write_segment(struct rest_job *job, const struct auricle_segment *se
                           struct au_buf *out)
 {
     struct au_json_writer w;
+    const struct openai_params *p = job->params;
     const char *text = segment->text;
     if (!job->n_segments)
         text = recog_render_strip(text).at;
@@ -284,6 +290,8 @@ void openai_write_segment(struct rest_job *job, const struct auricle_segment *se
     put_text(&w, "delta", text);
     put_seconds(&w, "start", segment->start);
     put_seconds(&w, "end", segment->end);
+    if (p->word_times)
+        put_words(&w, segment, 1);
     au_json_close_object(&w);
     au_buf_puts(out, "\n\n");
 }
