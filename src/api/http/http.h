@@ -66,6 +66,8 @@ struct http_server_config {
     const struct http_route *routes; /* ends with path NULL */
     /* Asked for every route that is not open; returns true to let it in, else it has answered. */
     bool (*authorize)(struct http_request *request);
+    /* The end of each request that was let in, after its handler's `over`; NULL: not wanted. */
+    void (*leave)(struct http_request *request);
     /* Called for what no route answers (404, 405; Allow is added) and for what the server itself
      * refuses (400, 408, 415, 417, 431, 503 ...), so that errors have one shape: answers with
      * http_respond. The request may have no path, method or headers (""; NULL) where none came.  */
@@ -109,6 +111,8 @@ void http_timer_cancel(struct http_server *server, struct http_timer *timer); /*
 
 struct http_server *http_request_server(const struct http_request *request);
 void *http_request_state(struct http_request *request);
+/* What authorize found out, for leave: NULL to begin with. */
+void **http_request_grant(struct http_request *request);
 const char *http_request_method(const struct http_request *request);
 const char *http_request_path(const struct http_request *request); /* decoded, valid UTF-8 */
 const char *http_request_id(const struct http_request *request);   /* the client's, or a new one */

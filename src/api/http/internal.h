@@ -91,6 +91,7 @@ struct http_request {
     int64_t begun_ns;
     const char *method;
     bool head, http_1_0, expects_continue;
+    bool let_in;     /* by authorize: leave must be called */
     bool begun;      /* begin was called, so over must be */
     bool discard;    /* what comes of the body is not wanted */
     bool suspending; /* in server->suspending */
@@ -102,7 +103,7 @@ struct http_request {
     uint64_t window_bytes; /* of the body, since window_ns */
     int64_t window_ns;
     const char *allow; /* methods, for 405 and OPTIONS; in allow_text */
-    void *state;
+    void *state, *grant;
     /* Target. */
     char *path, *segment_text, *query_text;
     const char *segments[HTTP_MAX_SEGMENTS]; /* decoded, in segment_text */

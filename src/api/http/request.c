@@ -136,6 +136,8 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
         http_socket_request_over(request->socket);
     if (request->begun && request->route->handler->over)
         request->route->handler->over(request, complete);
+    if (request->let_in && request->server->config.leave)
+        request->server->config.leave(request);
     http_timer_cancel(request->server, &request->connection->probe);
     request->connection->request = NULL;
     request->connection->n_probes = 0;
@@ -294,6 +296,7 @@ static bool admit(struct http_request *request)
     if (!request->route->open && request->server->config.authorize &&
         !request->server->config.authorize(request))
         return false;
+    request->let_in = !request->route->open;
     request->state = au_calloc(1, handler->state_bytes ? handler->state_bytes : 1);
     if (!request->state) {
         http_request_refuse(request, 503, "The server has no memory for this request.");
@@ -393,6 +396,11 @@ struct http_server *http_request_server(const struct http_request *request)
 void *http_request_state(struct http_request *request)
 {
     return request->state;
+}
+
+void **http_request_grant(struct http_request *request)
+{
+    return &request->grant;
 }
 
 const char *http_request_method(const struct http_request *request)

@@ -30,6 +30,14 @@ static void put_hex(const uint8_t *bytes, size_t n, char *out)
     out[2 * n] = 0;
 }
 
+void service_sha256(const void *bytes, size_t n, uint8_t out[SERVICE_SHA256_BYTES])
+{
+    struct sha256_ctx context;
+    sha256_init(&context);
+    sha256_update(&context, n, bytes);
+    sha256_digest(&context, SERVICE_SHA256_BYTES, out);
+}
+
 bool service_is_hex(const char *text, size_t n)
 {
     return strspn(text, "0123456789abcdef") == n && text[n] == 0;

@@ -15,6 +15,10 @@
 #define SERVICE_SHA256_HEX 65 /* characters with the closing zero */
 #define SERVICE_GIT_HEX    41
 
+#define SERVICE_SHA256_BYTES 32
+
+void service_sha256(const void *bytes, size_t n, uint8_t out[SERVICE_SHA256_BYTES]);
+
 struct service_digests {
     uint64_t bytes;
     char sha256[SERVICE_SHA256_HEX];
