@@ -20,6 +20,10 @@ need_library() { # pkg-config module, package
     fi
 }
 
+need_python() { # module, package
+    /usr/bin/python3 -c "import $1" 2>/dev/null || missing="$missing $2"
+}
+
 need_build() {
     if ! command -v cc >/dev/null 2>&1 && [ -z "${CC:-}" ]; then
         missing="$missing gcc"
@@ -43,12 +47,18 @@ need_build() {
     need_library libavcodec libavcodec-dev
     need_library libavformat libavformat-dev
     need_library libavutil libavutil-dev
+    need_library grpc libgrpc-dev
+    need_library libprotobuf-c libprotobuf-c-dev
+    need_command protoc-c protobuf-c-compiler
 }
 
 need_test() {
     need_library cmocka libcmocka-dev
     need_command python3 python3
     need_command nm binutils
+    need_command openssl openssl
+    need_python grpc python3-grpcio
+    need_python google.protobuf python3-protobuf
     [ -e /usr/share/sounds/alsa/Front_Center.wav ] || missing="$missing alsa-utils"
 }
 
