@@ -332,7 +332,13 @@ AURICLE_API void auricle_session_set_max_windows(struct auricle_session *session
 
 /* Somebody is speaking. A stream is a session that is fed as the audio comes and tells events:
  * what was heard so far (partial), then, after a silence, what was said (final). Finals equal what
- * an offline session hears in the same stretch of audio.                                         */
+ * an offline session hears in the same stretch of audio, without detector.
+ *
+ * The owner drives it like any session (next, run, complete) and asks for events in between; with
+ * AURICLE_WAIT_AUDIO it waits until more was fed. Segments are told and not kept: the result of a
+ * stream holds language, duration and timings. The options' offset, duration, clips and prefix are
+ * refused; vad_threshold, vad_min_speech_ms and vad_speech_pad_ms count, the other times of voice
+ * activity do not. See docs/STREAMS.md.                                                          */
 struct auricle_stream_options {
     size_t size;
     double endpoint_ms; /* silence that ends an utterance; 0: 500 */
@@ -353,7 +359,8 @@ AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_session_create_stream(
  * returns how many were taken, fewer than n when the buffer is full. Wait-free.                  */
 AURICLE_API size_t auricle_stream_feed(struct auricle_session *session, const float *samples,
                                        size_t n);
-/* Make final what was fed so far, without waiting for silence; answered by one FLUSHED event. */
+/* Make final what was fed so far, without waiting for silence; answered by one FLUSHED event. Of
+ * flushes that come faster than the owner listens, earlier ones are answered with the last.      */
 AURICLE_API void auricle_stream_flush(struct auricle_session *session);
 /* No more audio: the rest is heard, then the session is finished. */
 AURICLE_API void auricle_stream_close(struct auricle_session *session);
@@ -368,13 +375,13 @@ enum auricle_stream_kind {
 struct auricle_stream_event {
     enum auricle_stream_kind kind;
     double start, end; /* seconds since the first sample fed */
-    const char *text;  /* of a partial: all of it */
+    const char *text;  /* of a partial (all of it) or final, without white space around it */
     size_t n_stable;   /* of a partial: its first bytes that two passes agreed on */
     const struct auricle_segment *segment; /* of a final (words and all); for a partial with word
                                               times its words are in here too; else NULL */
     const char *language;                  /* code; NULL: not decided */
     float language_probability;
-    float confidence;   /* of a partial or final: mean probability of its tokens */
+    float confidence;   /* of a partial or final: (geometric) mean probability of its tokens */
     bool end_of_speech; /* of a final: the last one of its utterance */
 };
 /* The next event, oldest first; false when there is none. What it points to is good until the next

@@ -21,7 +21,7 @@ static void free_const(const void *block)
     au_free((void *)(uintptr_t)block);
 }
 
-static void segment_deinit(struct auricle_segment *segment)
+void recog_segment_deinit(struct auricle_segment *segment)
 {
     free_const(segment->text);
     free_const(segment->tokens);
@@ -47,8 +47,8 @@ static enum auricle_error words_copy(struct auricle_segment *to, const struct au
     return AURICLE_OK;
 }
 
-static enum auricle_error segment_copy(struct auricle_segment *to,
-                                       const struct auricle_segment *from)
+enum auricle_error recog_segment_copy(struct auricle_segment *to,
+                                      const struct auricle_segment *from)
 {
     *to = *from;
     to->words = NULL;
@@ -92,9 +92,9 @@ enum auricle_error recog_result_add(struct recog_result *result,
         list, drop ? &result->filtered_room : &result->segments_room, *n);
     if (error)
         return error;
-    error = segment_copy(&(*list)[*n], segment);
+    error = recog_segment_copy(&(*list)[*n], segment);
     if (error) {
-        segment_deinit(&(*list)[*n]);
+        recog_segment_deinit(&(*list)[*n]);
         return error;
     }
     ++*n;
@@ -127,9 +127,9 @@ void auricle_result_destroy(struct auricle_result *pub)
         return;
     struct recog_result *result = (struct recog_result *)pub;
     for (size_t i = 0; i < pub->n_segments; i++)
-        segment_deinit(&result->segments[i]);
+        recog_segment_deinit(&result->segments[i]);
     for (size_t i = 0; i < pub->n_filtered; i++)
-        segment_deinit(&result->filtered[i]);
+        recog_segment_deinit(&result->filtered[i]);
     au_free(result->segments);
     au_free(result->filtered);
     au_free(result->warning);

@@ -15,6 +15,12 @@ struct recog_result {
     char *warning;
 };
 
+/* A deep copy of all a segment points to. On failure, too, deinit releases what there is. Errors:
+ * NOMEM.                                                                                         */
+AURICLE_MUST_CHECK enum auricle_error recog_segment_copy(struct auricle_segment *to,
+                                                         const struct auricle_segment *from);
+void recog_segment_deinit(struct auricle_segment *segment); /* of a copy; zeroed is fine */
+
 AURICLE_MUST_CHECK enum auricle_error recog_result_create(struct recog_result **out);
 
 /* Append a deep copy of a segment. One that a rule dropped (filtered_by) goes to the list of those,

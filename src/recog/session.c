@@ -109,6 +109,8 @@ enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fau
 static enum auricle_error make_strategy(struct auricle_session *session, struct au_fault *fault)
 {
     const struct auricle_options *o = &session->settings.options;
+    if (session->stream)
+        return recog_stream_start(session->stream, session, fault);
     bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
                       (o->long_form == AURICLE_LONG_FORM_AUTO &&
                        (o->condition_on_previous_text || o->hallucination_silence_threshold >= 0));
@@ -146,18 +148,20 @@ static enum auricle_error build(struct auricle_session *session,
     return error;
 }
 
-/* Takes the source, on failure too. */
-static enum auricle_error create(struct auricle_engine *engine, struct recog_source *source,
-                                 const struct auricle_options *options,
-                                 struct auricle_session **out, struct au_fault *fault)
+enum auricle_error recog_session_create(struct auricle_engine *engine, struct recog_source *source,
+                                        const struct auricle_options *options,
+                                        struct recog_stream *stream, struct auricle_session **out,
+                                        struct au_fault *fault)
 {
     struct auricle_session *session = au_calloc(1, sizeof(*session));
     if (!session) {
+        recog_stream_destroy(stream);
         recog_source_close(source);
         return AURICLE_E_NOMEM;
     }
     session->engine = engine;
     session->source = source;
+    session->stream = stream;
     session->started_ns = au_now_ns();
     session->max_windows = engine->max_windows;
     enum auricle_error error = build(session, options, fault);
@@ -183,7 +187,7 @@ enum auricle_error auricle_session_create(struct auricle_engine *engine, const c
     if (!error)
         error = recog_source_open(path, &decode, &source, &fault);
     if (!error)
-        error = create(engine, source, options, out, &fault);
+        error = recog_session_create(engine, source, options, NULL, out, &fault);
     return recog_message(error, &fault, message);
 }
 
@@ -197,7 +201,7 @@ enum auricle_error auricle_session_create_samples(struct auricle_engine *engine,
     struct recog_source *source = NULL;
     enum auricle_error error = recog_source_from_samples(samples, n, &source);
     if (!error)
-        error = create(engine, source, options, out, &fault);
+        error = recog_session_create(engine, source, options, NULL, out, &fault);
     return recog_message(error, &fault, message);
 }
 
@@ -224,7 +228,7 @@ enum auricle_error auricle_session_create_feed(struct auricle_engine *engine,
     if (!error)
         error = recog_source_from_feed(feed, &source);
     if (!error)
-        error = create(engine, source, options, out, &fault);
+        error = recog_session_create(engine, source, options, NULL, out, &fault);
     return recog_message(error, &fault, message);
 }
 
@@ -240,6 +244,8 @@ void auricle_session_destroy(struct auricle_session *session)
         return;
     if (session->strategy.destroy)
         session->strategy.destroy(session->strategy.self);
+    else
+        recog_stream_destroy(session->stream);
     recog_cells_unclaim(session->engine->free_cells, &session->claim);
     recog_source_close(session->source);
     recog_rules_deinit(&session->rules);

@@ -12,6 +12,7 @@
 #include "recog/longform/strategy.h"
 #include "recog/result.h"
 #include "recog/settings.h"
+#include "recog/stream/stream.h"
 #include "recog/unit.h"
 
 struct auricle_session {
@@ -23,17 +24,27 @@ struct auricle_session {
     int32_t *hotwords; /* encoded; NULL: none */
     size_t n_hotwords;
     struct recog_strategy strategy;
-    struct recog_claim claim; /* in the queue for a seat */
-    int max_windows;          /* in work at once */
-    size_t n_out;             /* units handed out and not completed */
-    enum auricle_wait idle;   /* why the last next had no unit; UNITS while nothing else was said */
-    int language;             /* index as in text_language_code; -1 until detected */
+    struct recog_stream *stream; /* the strategy, where it is a stream; else NULL */
+    struct recog_claim claim;    /* in the queue for a seat */
+    int max_windows;             /* in work at once */
+    size_t n_out;                /* units handed out and not completed */
+    enum auricle_wait idle; /* why the last next had no unit; UNITS while nothing else was said */
+    int language;           /* index as in text_language_code; -1 until detected */
     /* Token ids by index as in text_language_code: -1 for those that detection may not choose. */
     int32_t candidates[TEXT_MAX_LANGUAGES];
     float language_probability;
     struct auricle_timings timings;
     int64_t started_ns;
 };
+
+/* A session over a source, or a stream (else NULL) beside one that says its length. Both are taken,
+ * on failure too.                                                                                */
+AURICLE_MUST_CHECK enum auricle_error recog_session_create(struct auricle_engine *engine,
+                                                           struct recog_source *source,
+                                                           const struct auricle_options *options,
+                                                           struct recog_stream *stream,
+                                                           struct auricle_session **out,
+                                                           struct au_fault *fault);
 
 /* The sentence of a strategy or a task that could not be made for want of memory. */
 enum auricle_error recog_no_room(enum auricle_error error, struct au_fault *fault);
