@@ -381,7 +381,7 @@ struct auricle_stream_event {
                                               times its words are in here too; else NULL */
     const char *language;                  /* code; NULL: not decided */
     float language_probability;
-    float confidence;   /* of a partial or final: (geometric) mean probability of its tokens */
+    float confidence;   /* of a partial or final: mean probability of its tokens */
     bool end_of_speech; /* of a final: the last one of its utterance */
 };
 /* The next event, oldest first; false when there is none. What it points to is good until the next

@@ -100,44 +100,74 @@ static void join_numbers(const struct auricle_segment *segments, size_t n,
     out->avg_logprob = (float)(sum / (double)weight);
 }
 
+/* Room for all that is joined. */
+struct lists {
+    char *text;
+    int32_t *tokens;
+    float *logprobs;
+    struct auricle_word *words;
+};
+
+static bool lists_init(struct lists *lists, const struct totals *all)
+{
+    *lists = (struct lists){au_alloc(all->bytes + 1),
+                            au_alloc_array(all->tokens, sizeof(*lists->tokens)),
+                            au_alloc_array(all->tokens, sizeof(*lists->logprobs)),
+                            au_alloc_array(all->words + 1, sizeof(*lists->words))};
+    return lists->text && lists->tokens && lists->logprobs && lists->words;
+}
+
+static void lists_deinit(struct lists *lists)
+{
+    au_free(lists->text);
+    au_free(lists->tokens);
+    au_free(lists->logprobs);
+    au_free(lists->words);
+}
+
+static void lists_fill(struct lists *to, const struct auricle_segment *segments, size_t n)
+{
+    struct totals at = {0};
+    for (size_t i = 0; i < n; i++) {
+        const struct auricle_segment *s = &segments[i];
+        size_t bytes = strlen(s->text);
+        memcpy(to->text + at.bytes, s->text, bytes);
+        for (size_t t = 0; t < s->n_tokens; t++) {
+            to->tokens[at.tokens + t] = s->tokens[t];
+            to->logprobs[at.tokens + t] = s->token_logprobs[t];
+        }
+        for (size_t w = 0; w < s->n_words; w++)
+            to->words[at.words + w] = s->words[w];
+        at = (struct totals){at.tokens + s->n_tokens, at.words + s->n_words, at.bytes + bytes};
+    }
+    to->text[at.bytes] = 0;
+}
+
 enum auricle_error recog_pass_join(const struct recog_pass *pass, struct auricle_segment *out)
 {
     size_t n;
     const struct auricle_segment *segments = auricle_session_segments(pass->session, &n);
     struct totals all = count(segments, n);
+    struct lists lists;
+    enum auricle_error error = AURICLE_E_NOMEM;
     *out = (struct auricle_segment){0};
     if (!all.tokens)
         return AURICLE_OK;
-    char *text = au_alloc(all.bytes + 1);
-    int32_t *tokens = au_alloc_array(all.tokens, sizeof(*tokens));
-    struct auricle_word *words = au_alloc_array(all.words ? all.words : 1, sizeof(*words));
-    enum auricle_error error = AURICLE_E_NOMEM;
-    if (text && tokens && words) {
+    if (lists_init(&lists, &all)) {
         struct auricle_segment joined;
-        struct totals at = {0};
         join_numbers(segments, n, &joined);
-        for (size_t i = 0; i < n; i++) {
-            const struct auricle_segment *s = &segments[i];
-            size_t bytes = strlen(s->text);
-            memcpy(text + at.bytes, s->text, bytes);
-            if (s->n_tokens)
-                memcpy(tokens + at.tokens, s->tokens, s->n_tokens * sizeof(*tokens));
-            if (s->n_words)
-                memcpy(words + at.words, s->words, s->n_words * sizeof(*words));
-            at = (struct totals){at.tokens + s->n_tokens, at.words + s->n_words, at.bytes + bytes};
-        }
-        size_t begin, bytes = recog_trim(text, at.bytes, &begin);
-        text[begin + bytes] = 0;
-        joined.text = text + begin;
-        joined.tokens = tokens;
-        joined.n_tokens = at.tokens;
-        joined.words = at.words ? words : NULL;
-        joined.n_words = at.words;
+        lists_fill(&lists, segments, n);
+        size_t begin, bytes = recog_trim(lists.text, all.bytes, &begin);
+        lists.text[begin + bytes] = 0;
+        joined.text = lists.text + begin;
+        joined.tokens = lists.tokens;
+        joined.token_logprobs = lists.logprobs;
+        joined.n_tokens = all.tokens;
+        joined.words = all.words ? lists.words : NULL;
+        joined.n_words = all.words;
         error = recog_segment_copy(out, &joined);
     }
-    au_free(text);
-    au_free(tokens);
-    au_free(words);
+    lists_deinit(&lists);
     if (error) {
         recog_segment_deinit(out);
         *out = (struct auricle_segment){0};

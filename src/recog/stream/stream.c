@@ -378,6 +378,15 @@ static void put_language(const struct recog_stream *s, struct auricle_stream_eve
     event->language_probability = from->language >= 0 ? from->language_probability : 0;
 }
 
+/* Mean probability of its tokens. */
+static float confidence(const struct auricle_segment *segment)
+{
+    double sum = 0;
+    for (size_t i = 0; i < segment->n_tokens; i++)
+        sum += exp((double)segment->token_logprobs[i]);
+    return segment->n_tokens ? (float)(sum / (double)segment->n_tokens) : 0;
+}
+
 static enum auricle_error tell_final(struct recog_stream *s, const struct auricle_segment *from,
                                      bool end_of_speech)
 {
@@ -394,7 +403,7 @@ static enum auricle_error tell_final(struct recog_stream *s, const struct auricl
                                              .end = segment.end,
                                              .text = text,
                                              .segment = &segment,
-                                             .confidence = expf(segment.avg_logprob),
+                                             .confidence = confidence(&segment),
                                              .end_of_speech = end_of_speech};
         put_language(s, &event);
         error = recog_events_add(&s->events, &event);
@@ -449,7 +458,7 @@ static enum auricle_error tell_partial(struct recog_stream *s)
                                              .text = s->agree.shown.data,
                                              .n_stable = s->agree.n_stable,
                                              .segment = segment.n_words ? &segment : NULL,
-                                             .confidence = expf(segment.avg_logprob)};
+                                             .confidence = confidence(&segment)};
         put_language(s, &event);
         error = recog_events_add(&s->events, &event);
     }
