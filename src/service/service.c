@@ -1,0 +1,93 @@
+/* The service as a whole: making its parts and taking them down in order. See service.h. */
+#include "service/service.h"
+
+#include "base/mem.h"
+#include "service/core.h"
+
+/* Pipes are live sessions: as many as may be, and silent as long as one may be (work/live.c ends
+ * those that are longer).                                                                        */
+static struct service_media_config media_for(const struct service_config *config, int max_live)
+{
+    struct service_media_config media = config->media;
+    if (media.max_pipes <= 0)
+        media.max_pipes = max_live;
+    if (!(media.max_wait_seconds > 0))
+        media.max_wait_seconds = 2 * SERVICE_LIVE_IDLE_SECONDS;
+    return media;
+}
+
+static enum auricle_error build(struct service *service, const struct service_config *config,
+                                struct au_fault *fault)
+{
+    struct service_engines_config engines = config->engines;
+    enum auricle_error error = service_metrics_create(&service->metrics);
+    if (!error)
+        error = service_admission_create(&config->limits, service->metrics, &service->admission);
+    if (!error) {
+        const struct service_media_config media = media_for(config,
+                                                            service->admission->limits.max_live);
+        error = service_media_create(&media, &service->media, fault);
+    }
+    engines.metrics = service->metrics;
+    if (!error)
+        error = service_engines_create(&engines, &service->engines, fault);
+    if (!error)
+        error = service_scheduler_create(service->metrics, &service->scheduler);
+    return error;
+}
+
+enum auricle_error service_create(const struct service_config *config, struct service **out,
+                                  struct au_fault *fault)
+{
+    struct service *service = au_calloc(1, sizeof(*service));
+    if (!service)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    pthread_mutex_init(&service->lives_lock, NULL);
+    service->max_beams = config->engines.max_beams ? config->engines.max_beams : 5;
+    struct au_fault own = {0};
+    enum auricle_error error = build(service, config, &own);
+    if (error) {
+        service_destroy(service);
+        if (own.code && fault)
+            *fault = own;
+        return own.code ? error : au_fail(fault, error, "out of memory, or of threads");
+    }
+    *out = service;
+    return AURICLE_OK;
+}
+
+void service_destroy(struct service *service)
+{
+    if (!service)
+        return;
+    service_scheduler_stop(service->scheduler);
+    /* A model that was still being loaded for somebody pokes the scheduler, which stands yet. */
+    service_engines_destroy(service->engines);
+    service_media_destroy(service->media);
+    service_scheduler_destroy(service->scheduler);
+    service_admission_destroy(service->admission);
+    service_metrics_destroy(service->metrics);
+    pthread_mutex_destroy(&service->lives_lock);
+    au_free(service);
+}
+
+struct service_engines *service_engines_of(struct service *service)
+{
+    return service->engines;
+}
+
+struct service_metrics *service_metrics_of(struct service *service)
+{
+    return service->metrics;
+}
+
+bool service_making_progress(const struct service *service, struct au_fault *why)
+{
+    return service_scheduler_progresses(service->scheduler, why);
+}
+
+enum auricle_error service_sessions(struct service *service, struct service_session_info **out,
+                                    size_t *n)
+{
+    return service_scheduler_list(service->scheduler, out, n);
+}

@@ -1,0 +1,38 @@
+/* Who is let in: places, bytes, and an honest guess when there will be room. See request.h.
+ * Thread: any.                                                                                   */
+#ifndef SERVICE_ADMISSION_H
+#define SERVICE_ADMISSION_H
+
+#include <pthread.h>
+
+#include "service/metrics/metrics.h"
+#include "service/service.h"
+#include "service/work/request.h"
+
+struct service_admission {
+    pthread_mutex_t lock; /* guards the rest */
+    struct service_limits limits;
+    struct service_metrics *metrics;
+    bool draining;
+    size_t n_waiting, n_live;
+    size_t n_active; /* tickets and live sessions not yet over */
+    uint64_t reserved_bytes;
+    double pace_seconds;  /* between two requests that ended while others waited; 0: not known */
+    int64_t last_done_ns; /* 0: the queue was empty since */
+};
+
+AURICLE_MUST_CHECK enum auricle_error service_admission_create(const struct service_limits *limits,
+                                                               struct service_metrics *metrics,
+                                                               struct service_admission **out);
+void service_admission_destroy(struct service_admission *admission);
+
+/* The request is over for those who wait outside; the ticket itself still counts as active. */
+void service_ticket_leave(struct service_ticket *ticket);
+
+/* A live session's place. Errors: LIMIT. */
+AURICLE_MUST_CHECK enum auricle_error service_admission_live(struct service_admission *admission,
+                                                             double *retry_after_seconds,
+                                                             struct au_fault *fault);
+void service_admission_live_over(struct service_admission *admission);
+
+#endif

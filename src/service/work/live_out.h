@@ -1,0 +1,48 @@
+/* The way of a live session's events: to the sink while somebody is attached, else kept.
+ *
+ * Kept are all events but partials, of those the newest. The sink is called under the lock, so that
+ * it is never called after a detach has returned.                                                */
+#ifndef SERVICE_LIVE_OUT_H
+#define SERVICE_LIVE_OUT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "auricle/auricle.h"
+#include "base/error.h"
+#include "service/work/live.h"
+
+struct service_kept_event;
+
+struct service_live_out {
+    pthread_mutex_t lock; /* guards the rest, but for what is atomic */
+    struct service_live_sink sink;
+    bool attached;
+    bool ended_for_good; /* nobody will come back: nothing is kept */
+    struct service_kept_event *first, *last;
+    bool lost; /* an event could not be kept for want of memory */
+    /* The outcome. */
+    bool over, told;
+    enum auricle_error error;
+    char sentence[AU_FAULT_TEXT_BYTES];
+    double audio_seconds;
+    _Atomic int64_t detached_ns; /* 0: attached */
+};
+
+void service_live_out_init(struct service_live_out *out, const struct service_live_sink *sink);
+void service_live_out_deinit(struct service_live_out *out);
+
+/* Any thread. False: somebody is attached already. */
+bool service_live_out_attach(struct service_live_out *out, const struct service_live_sink *sink);
+void service_live_out_detach(struct service_live_out *out, bool for_good);
+
+/* The scheduler's thread. */
+void service_live_out_tell(struct service_live_out *out, const struct auricle_stream_event *event);
+void service_live_out_flush(struct service_live_out *out); /* what was kept, if somebody came */
+/* The outcome, told now or when somebody comes; the first one holds. True: it has been told, or
+ * nobody will come. */
+bool service_live_out_over(struct service_live_out *out, enum auricle_error error,
+                           const char *sentence, double audio_seconds);
+bool service_live_out_lost(struct service_live_out *out);
+
+#endif
