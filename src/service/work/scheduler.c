@@ -203,7 +203,8 @@ static void take_inbox(struct service_scheduler *s)
     }
 }
 
-/* The lane of an engine; a new one, or one nobody is in, where it has none. Errors: LIMIT, NOMEM. */
+/* The lane of an engine; a new one, or one nobody is in, where it has none. Errors: LIMIT,
+ * NOMEM. */
 static enum auricle_error lane_of(struct service_scheduler *s, struct auricle_engine *engine,
                                   struct service_lane **out)
 {
