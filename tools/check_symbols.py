@@ -24,6 +24,7 @@ MUTABLE = {
     'fail_first': 'base/mem.c: the allocation that a test makes fail',
     'fail_last': 'base/mem.c: the allocation that a test makes fail',
     'threshold_level': 'base/log.c: set once at start',
+    'json_lines': 'base/log.c: set once at start',
     'once': 'pthread_once guards of tables and libraries that are made ready on first use',
     'memory_was_refused': 'base/json.c: thread-local note of a failed allocation',
     'loaded': 'audio/ffmpeg/library.c, service/registry/fetch.c: tables of functions, filled once, under once',

@@ -1,6 +1,7 @@
 /* The log. See log.h.
  *
- * The threshold is the one mutable value, written once by au_log_init before threads start.      */
+ * Threshold and form are the mutable values, written once before threads start. A plain line
+ * without fields needs no memory; others are put together in a buffer, and dropped without one.  */
 #include "base/log.h"
 
 #include <errno.h>
@@ -10,13 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/str.h"
 
 #define TEXT_BYTES 3072
 #define LINE_BYTES 4096
 
 static _Atomic int threshold_level = AU_LOG_INFO;
+static _Atomic bool json_lines;
 
 bool au_log_level_parse(const char *text, enum au_log_level *out)
 {
@@ -41,6 +45,11 @@ bool au_log_level_parse(const char *text, enum au_log_level *out)
 void au_log_init(enum au_log_level threshold)
 {
     atomic_store(&threshold_level, (int)threshold);
+}
+
+void au_log_use_json(bool json)
+{
+    atomic_store(&json_lines, json);
 }
 
 bool au_log_enabled(enum au_log_level level)
@@ -70,24 +79,119 @@ static size_t escape(char *out, size_t out_bytes, const char *text)
     return n;
 }
 
-void au_log(enum au_log_level level, const char *format, ...)
+static void put_line(const char *line, size_t n)
+{
+    ssize_t written = write(STDERR_FILENO, line, n); /* a log that cannot be written is dropped */
+    (void)written;
+}
+
+static const struct au_log_field no_fields[] = {{NULL, NULL, 0}};
+
+/* A value that would be taken for more than one word is put in quotes. */
+static void put_plain_field(struct au_buf *out, const struct au_log_field *field)
+{
+    char escaped[512];
+    if (!field->text) {
+        au_buf_printf(out, " %s=%.10g", field->key, field->number);
+        return;
+    }
+    size_t n = escape(escaped, sizeof escaped, field->text);
+    bool quote = n == 0 || memchr(escaped, ' ', n) || memchr(escaped, '"', n);
+    au_buf_printf(out, " %s=%s", field->key, quote ? "\"" : "");
+    for (size_t i = 0; i < n; i++) {
+        if (escaped[i] == '"')
+            au_buf_putc(out, '\\');
+        au_buf_putc(out, escaped[i]);
+    }
+    au_buf_puts(out, quote ? "\"" : "");
+}
+
+static void write_plain(const char *name, const char *time_text, const char *text,
+                        const struct au_log_field *fields)
+{
+    char line[LINE_BYTES];
+    struct au_buf whole;
+    int head = snprintf(line, sizeof line, "%s %s ", time_text, name);
+    size_t n = head < 0 ? 0 : (size_t)head;
+    n += escape(line + n, sizeof line - n - 1, text);
+    if (!fields->key) {
+        line[n++] = '\n';
+        put_line(line, n);
+        return;
+    }
+    au_buf_init(&whole, 0);
+    au_buf_append(&whole, line, n);
+    for (; fields->key; fields++)
+        put_plain_field(&whole, fields);
+    au_buf_putc(&whole, '\n');
+    if (!whole.error)
+        put_line(whole.data, whole.len);
+    au_buf_deinit(&whole);
+}
+
+static void write_json(const char *name, const char *time_text, const char *text,
+                       const struct au_log_field *fields)
+{
+    struct au_buf line;
+    struct au_json_writer w;
+    au_buf_init(&line, 0);
+    au_json_writer_init(&w, &line, 0);
+    au_json_open_object(&w);
+    au_json_key(&w, "time");
+    au_json_put_string(&w, time_text);
+    au_json_key(&w, "level");
+    au_json_put_string(&w, name);
+    au_json_key(&w, "message");
+    au_json_put_string(&w, text);
+    for (; fields->key; fields++) {
+        au_json_key(&w, fields->key);
+        if (fields->text)
+            au_json_put_string(&w, fields->text);
+        else
+            au_json_put_number(&w, fields->number);
+    }
+    au_json_close_object(&w);
+    au_buf_putc(&line, '\n');
+    if (!line.error)
+        put_line(line.data, line.len);
+    au_buf_deinit(&line);
+}
+
+static void write_entry(enum au_log_level level, const struct au_log_field *fields,
+                        const char *text)
 {
     static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    char time_text[AU_TIME_TEXT_BYTES];
+    int saved_errno = errno;
+    au_time_text(au_wall_ms(), time_text);
+    if (atomic_load_explicit(&json_lines, memory_order_relaxed))
+        write_json(names[level], time_text, text, fields);
+    else
+        write_plain(names[level], time_text, text, fields);
+    errno = saved_errno;
+}
+
+void au_log(enum au_log_level level, const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
     if (level >= AU_LOG_OFF || !au_log_enabled(level))
         return;
-    int saved_errno = errno;
-    char text[TEXT_BYTES], line[LINE_BYTES], time_text[AU_TIME_TEXT_BYTES];
-    va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    write_entry(level, no_fields, text);
+}
 
-    au_time_text(au_wall_ms(), time_text);
-    int head = snprintf(line, sizeof line, "%s %s ", time_text, names[level]);
-    size_t n = head < 0 ? 0 : (size_t)head;
-    n += escape(line + n, sizeof line - n, text);
-    line[n++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, n); /* a log that cannot be written is dropped */
-    (void)written;
-    errno = saved_errno;
+void au_log_with(enum au_log_level level, const struct au_log_field *fields, const char *format,
+                 ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
+    if (level >= AU_LOG_OFF || !au_log_enabled(level))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    write_entry(level, fields, text);
 }

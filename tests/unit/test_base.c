@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -12,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -495,6 +497,67 @@ static void log_levels_parse(void **state)
     au_log_init(AU_LOG_INFO);
 }
 
+/* What a call of the log writes to standard error. */
+static char *logged(bool json, const struct au_log_field *fields, const char *text)
+{
+    char *line = au_alloc(4096);
+    int pipes[2], saved = dup(STDERR_FILENO);
+    assert_true(line && saved >= 0 && pipe(pipes) == 0);
+    dup2(pipes[1], STDERR_FILENO);
+    au_log_use_json(json);
+    if (fields)
+        au_log_with(AU_LOG_WARN, fields, "%s", text);
+    else
+        au_log(AU_LOG_WARN, "%s", text);
+    au_log_use_json(false);
+    dup2(saved, STDERR_FILENO);
+    close(pipes[1]);
+    ssize_t n = read(pipes[0], line, 4095);
+    close(pipes[0]);
+    close(saved);
+    assert_true(n > 0 && line[n - 1] == '\n');
+    line[n - 1] = 0;
+    return line;
+}
+
+static void log_lines_have_fields(void **state)
+{
+    (void)state;
+    const struct au_log_field fields[] = {{"id", "req_1", 0},
+                                          {"path", "/a \"b\"\n", 0},
+                                          {"status", NULL, 200},
+                                          {"ms", NULL, 1.5},
+                                          {NULL, NULL, 0}};
+    char *line = logged(false, fields, "done\nand\tover");
+    assert_string_equal(line + 25, "WARN done\\nand\\x09over id=req_1 path=\"/a \\\"b\\\"\\n\" "
+                                   "status=200 ms=1.5");
+    au_free(line);
+    line = logged(false, NULL, "plain");
+    assert_string_equal(line + 25, "WARN plain");
+    au_free(line);
+}
+
+static void log_lines_are_json_where_wanted(void **state)
+{
+    (void)state;
+    const struct au_log_field fields[] = {
+        {"id", "\xff\"\n", 0}, {"status", NULL, 200}, {NULL, NULL, 0}};
+    char *line = logged(true, fields, "say \"x\"\nhere");
+    struct au_json *json;
+    struct au_fault fault = {0};
+    assert_int_equal(au_json_parse(line, strlen(line), "line", &json, &fault), AURICLE_OK);
+    assert_string_equal(au_json_string(au_json_get(json, "level"), ""), "WARN");
+    assert_string_equal(au_json_string(au_json_get(json, "message"), ""), "say \"x\"\nhere");
+    assert_string_equal(au_json_string(au_json_get(json, "id"), ""), "\xef\xbf\xbd\"\n");
+    assert_int_equal((int)au_json_int(au_json_get(json, "status"), 0), 200);
+    assert_int_equal(strlen(au_json_string(au_json_get(json, "time"), "")), 24);
+    au_json_free(json);
+    au_free(line);
+    line = logged(true, NULL, "plain");
+    assert_non_null(strstr(line, "\"message\": \"plain\"}"));
+    au_free(line);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +586,8 @@ int main(void)
         cmocka_unit_test(parse_settings),
         cmocka_unit_test(time_text_is_iso),
         cmocka_unit_test(log_levels_parse),
+        cmocka_unit_test(log_lines_have_fields),
+        cmocka_unit_test(log_lines_are_json_where_wanted),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
