@@ -3,19 +3,35 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "api/http/http.h"
 #include "base/error.h"
 
+struct service_access;
+
 /* http_server_context of our servers. Borrowed by the fronts for as long as they run. */
 struct api {
     struct service *service;
+    struct service_access *access;
     const char *spool_folder; /* for uploads, in files without a name; NULL: the temporary one */
     int64_t started_unix_s;
+    const char *cpu_level; /* what computes: for /health */
+    int threads;
+    atomic_size_t n_inside; /* requests of protected routes whose answer is not yet out */
 };
 
 struct api *api_of(const struct http_request *request);
+
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+/* For http_server_config.authorize and .leave: API keys (service/access), the count of requests
+ * inside, and a line of the log for each. A key comes in "Authorization: Bearer KEY" (or "Token
+ * KEY"), in "X-API-Key: KEY", or, from a browser's WebSocket, as a protocol that is offered:
+ * "token, KEY" or "openai-insecure-api-key.KEY".                                                 */
+bool api_authorize(struct http_request *request);
+void api_leave(struct http_request *request);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

@@ -126,6 +126,7 @@ const char *http_request_param(const struct http_request *request,
                                const char *name);                /* of {name} */
 int64_t http_request_length(const struct http_request *request); /* Content-Length; -1: unknown */
 double http_request_age_seconds(const struct http_request *request);
+int http_request_status(const struct http_request *request); /* of the answer; 0: none yet */
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 

@@ -398,6 +398,11 @@ void *http_request_state(struct http_request *request)
     return request->state;
 }
 
+int http_request_status(const struct http_request *request)
+{
+    return request->status;
+}
+
 void **http_request_grant(struct http_request *request)
 {
     return &request->grant;

@@ -241,7 +241,6 @@ enum auricle_error service_access_reload(struct service_access *access, struct a
         struct service_grant *stays = find(&access->table, fresh.keys[i]->digest);
         if (!stays)
             continue;
-        memcpy(stays->name, fresh.keys[i]->name, sizeof stays->name);
         if (stays->per_minute != fresh.keys[i]->per_minute)
             stays->tokens = fresh.keys[i]->per_minute;
         stays->per_minute = fresh.keys[i]->per_minute;
@@ -323,6 +322,11 @@ enum auricle_error service_access_check(struct service_access *access, const cha
     if (!error)
         *grant = found;
     return error;
+}
+
+const char *service_access_name(const struct service_grant *grant)
+{
+    return grant->name;
 }
 
 void service_access_leave(struct service_access *access, struct service_grant *grant)

@@ -36,8 +36,8 @@ AURICLE_MUST_CHECK enum auricle_error service_access_create(
 /* No grant may be held. */
 void service_access_destroy(struct service_access *access);
 
-/* Read the file again. Requests in flight go on, keys that stay keep their counts; on failure the
- * old keys hold. Errors: as service_access_create.                                               */
+/* Read the file again. Requests in flight go on, keys that stay keep their names and counts; on
+ * failure the old keys hold. Errors: as service_access_create.                                   */
 AURICLE_MUST_CHECK enum auricle_error service_access_reload(struct service_access *access,
                                                             struct au_fault *fault);
 size_t service_access_count(struct service_access *access); /* keys; 0: everybody is let in */
@@ -50,6 +50,7 @@ AURICLE_MUST_CHECK enum auricle_error service_access_check(struct service_access
                                                            struct service_grant **grant,
                                                            double *retry_after_seconds,
                                                            struct au_fault *fault);
+const char *service_access_name(const struct service_grant *grant); /* of the key, for the log */
 void service_access_leave(struct service_access *access, struct service_grant *grant); /* NULL ok */
 
 #endif

@@ -677,23 +677,44 @@ enum auricle_error service_engines_check(struct service_engines *pool, const cha
 
 /* ---- Listing -------------------------------------------------------------------------------- */
 
-static void describe(const struct service_engines *pool, const char *name, const char *path,
-                     uint64_t bytes, struct service_engine_entry *out)
+static void describe(const struct service_engines *pool, const struct service_engine *e,
+                     struct service_engine_entry *out)
 {
-    struct stat status;
     memset(out, 0, sizeof *out);
-    au_str_copy(out->name, sizeof out->name, name);
-    out->is_default = au_str_equal(name, pool->default_name);
-    out->bytes = bytes;
-    if (stat(path, &status) == 0)
-        out->installed_unix_s = (int64_t)status.st_mtime;
-    const struct service_engine *e = find_loaded(pool, path);
-    if (!e)
-        return;
+    au_str_copy(out->name, sizeof out->name, e->name);
+    out->is_default = au_str_equal(e->name, pool->default_name);
     out->loaded = true;
     out->pinned = e->pinned;
     out->in_use = e->in_use;
     out->bytes = e->bytes;
+}
+
+size_t service_engines_loaded(struct service_engines *pool, struct service_engine_entry *out,
+                              size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (const struct service_engine *e = pool->loaded; e && n < max; e = e->next)
+        describe(pool, e, &out[n++]);
+    pthread_mutex_unlock(&pool->lock);
+    return n;
+}
+
+/* A model on disk, loaded or not. */
+static void describe_installed(const struct service_engines *pool, const char *name,
+                               const char *path, uint64_t bytes, struct service_engine_entry *out)
+{
+    struct stat status;
+    const struct service_engine *e = find_loaded(pool, path);
+    memset(out, 0, sizeof *out);
+    if (e)
+        describe(pool, e, out);
+    else
+        out->bytes = bytes;
+    au_str_copy(out->name, sizeof out->name, name);
+    out->is_default = au_str_equal(name, pool->default_name);
+    if (stat(path, &status) == 0)
+        out->installed_unix_s = (int64_t)status.st_mtime;
 }
 
 static bool listed(const struct service_engine_entry *entries, size_t n, const char *name)
@@ -718,13 +739,13 @@ enum auricle_error service_engines_list(struct service_engines *pool,
     }
     size_t count = 0;
     pthread_mutex_lock(&pool->lock);
-    describe(pool, pool->default_name, pool->default_path, 0, &entries[count++]);
+    describe_installed(pool, pool->default_name, pool->default_path, 0, &entries[count++]);
     for (size_t i = 0; i < list.n; i++) {
         const struct service_local_entry *e = &list.entries[i];
         if (au_str_equal(e->path, pool->default_path) && entries[0].bytes == 0)
             entries[0].bytes = e->bytes;
         if (!e->vad && !listed(entries, count, e->name))
-            describe(pool, e->name, e->path, e->bytes, &entries[count++]);
+            describe_installed(pool, e->name, e->path, e->bytes, &entries[count++]);
     }
     pthread_mutex_unlock(&pool->lock);
     service_local_list_deinit(&list);

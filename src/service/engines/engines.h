@@ -72,6 +72,9 @@ struct service_engine_entry {
     uint64_t bytes;           /* in memory when loaded, else on disk */
     int64_t installed_unix_s; /* its file's time */
 };
+/* Those that are loaded, at most max of them, in constant time: nothing is looked up on disk. */
+size_t service_engines_loaded(struct service_engines *engines, struct service_engine_entry *out,
+                              size_t max);
 /* A new array (au_free). */
 AURICLE_MUST_CHECK enum auricle_error service_engines_list(struct service_engines *engines,
                                                            struct service_engine_entry **out,
