@@ -3,29 +3,59 @@
 #include "kern/pack.h"
 #include "kern/x86/avx512vnni/simd.h"
 
+/* The larger magnitude of each pair; a NaN never wins. */
+static inline __m512 larger_magnitude(__m512 a, __m512 b)
+{
+    return _mm512_range_ps(a, b, 2 << 2 | 3); /* sign cleared, largest magnitude */
+}
+
 static float max_magnitude(const float *x, size_t n)
 {
-    __m512 a = _mm512_setzero_ps(), b = a; /* a NaN as first operand leaves the second */
+    __m512 lane[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                      _mm512_setzero_ps()};
     size_t i = 0;
-    for (; i + 2 * W <= n; i += 2 * W) {
-        a = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i)), a);
-        b = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i + W)), b);
-    }
+    for (; i + 4 * W <= n; i += 4 * W)
+        for (size_t j = 0; j < 4; j++)
+            lane[j] = larger_magnitude(lane[j], _mm512_loadu_ps(x + i + j * W));
     for (; i < n; i += W)
-        a = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(mask16(n - i), x + i)), a);
-    return _mm512_reduce_max_ps(_mm512_max_ps(a, b));
+        lane[0] = larger_magnitude(lane[0], _mm512_maskz_loadu_ps(mask16(n - i), x + i));
+    return _mm512_reduce_max_ps(
+        _mm512_max_ps(_mm512_max_ps(lane[0], lane[1]), _mm512_max_ps(lane[2], lane[3])));
 }
 
-static inline __m512i round_to_int8(__m512 x, __m512 inverse)
+/* Rounded, at most 127; at least -127 but for a NaN, which becomes the smallest integer. (A number
+ * times 127 / max rounds to 127 at most, except where that quotient is beyond every f32.)       */
+static inline __m512i round_to_int(__m512 x, __m512 inverse)
 {
-    const __m512 q = _mm512_max_ps(_mm512_mul_ps(x, inverse),
-                                   _mm512_set1_ps(-127.0f)); /* NaN too */
-    return _mm512_cvtps_epi32(_mm512_min_ps(q, _mm512_set1_ps(127.0f)));
+    const __m512 most = _mm512_set1_ps(127.0f);
+    return _mm512_cvtps_epi32(_mm512_min_ps(most, _mm512_mul_ps(x, inverse)));
 }
 
-static inline __m128i quantise(__m512 x, __m512 inverse)
+/* Four times 16 integers to 64 bytes in order, -127 at least. */
+static inline __m512i pack_bytes(const __m512i *part)
 {
-    return _mm512_cvtsepi32_epi8(round_to_int8(x, inverse));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i low = _mm512_packs_epi32(part[0], part[1]);
+    const __m512i high = _mm512_packs_epi32(part[2], part[3]);
+    const __m512i bytes = _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(-127));
+    return _mm512_permutexvar_epi32(order, bytes); /* packing goes by lanes of 128 bits */
+}
+
+/* 64 columns of a row, quantised; those from `left` on are zero. */
+static inline __m512i quantise_chunk(const float *x, size_t left, __m512 inverse)
+{
+    __m512i part[4];
+    if (left >= KERN_CHUNK_INT8) {
+        for (size_t i = 0; i < 4; i++)
+            part[i] = round_to_int(_mm512_loadu_ps(x + i * W), inverse);
+    } else {
+        for (size_t i = 0; i < 4; i++) {
+            const __mmask16 mask = i * W < left ? mask16(left - i * W) : 0;
+            part[i] = _mm512_maskz_mov_epi32(
+                mask, round_to_int(_mm512_maskz_loadu_ps(mask, x + i * W), inverse));
+        }
+    }
+    return pack_bytes(part);
 }
 
 void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
@@ -40,12 +70,8 @@ void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, 
         const float largest = max_magnitude(from, k);
         const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
         scales[row] = largest / 127.0f;
-        for (size_t i = 0; i < chunks * KERN_CHUNK_INT8; i += W) {
-            const __mmask16 mask = i < k ? mask16(k - i) : 0;
-            const __m128i q = quantise(_mm512_maskz_loadu_ps(mask, from + i), inverse);
-            int8_t *at = to + i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8;
-            _mm_store_si128((__m128i *)at, _mm_maskz_mov_epi8(mask, q));
-        }
+        for (size_t i = 0; i < k; i += KERN_CHUNK_INT8, to += KERN_TILE_BYTES)
+            _mm512_store_si512(to, quantise_chunk(from + i, k - i, inverse));
     }
 }
 
@@ -85,23 +111,11 @@ void kern_int8_residual_avx512vnni(float *out, const float *x, size_t n)
     for (size_t i = 0; i < n; i += W) {
         const __mmask16 mask = mask16(n - i);
         const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
-        const __m512 kept = _mm512_cvtepi32_ps(round_to_int8(value, inverse));
+        const __m512i rounded = _mm512_max_epi32(round_to_int(value, inverse),
+                                                 _mm512_set1_epi32(-127));
+        const __m512 kept = _mm512_cvtepi32_ps(rounded);
         _mm512_mask_storeu_ps(out + i, mask, _mm512_fnmadd_ps(kept, scale, value));
     }
-}
-
-/* 64 columns of a row from `from`, quantised; those from k on are zero. */
-static inline __m512i quantise_chunk(const float *row, size_t from, size_t k, __m512 inverse)
-{
-    __m128i part[4];
-    for (size_t i = 0; i < 4; i++) {
-        const size_t at = from + i * W;
-        const __mmask16 mask = at < k ? mask16(k - at) : 0;
-        part[i] = quantise(_mm512_maskz_loadu_ps(mask, row + at), inverse);
-    }
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part[0]), part[1], 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part[2]), part[3], 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 /* One panel: a chunk of 16 rows, as quads, is a 16 x 16 matrix that is turned. */
@@ -119,8 +133,8 @@ static void pack_panel(int8_t *tiles, float *scales, int32_t *sums, const float 
     for (size_t chunk = 0; chunk < chunks; chunk++, tiles += KERN_TILE_BYTES) {
         __m512i quads[KERN_PANEL];
         for (size_t i = 0; i < KERN_PANEL; i++)
-            quads[i] = i < rows ? quantise_chunk(w + i * w_stride, chunk * KERN_CHUNK_INT8, k,
-                                                 inverse[i])
+            quads[i] = i < rows ? quantise_chunk(w + i * w_stride + chunk * KERN_CHUNK_INT8,
+                                                 k - chunk * KERN_CHUNK_INT8, inverse[i])
                                 : _mm512_setzero_si512();
         transpose_16(quads);
         for (size_t i = 0; i < KERN_PANEL; i++) {
