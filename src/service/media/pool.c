@@ -195,6 +195,9 @@ static int n_wanted(const struct service_media *media, bool with_ffmpeg)
     for (const struct service_decode *d = media->waiting; d; d = d->next_waiting)
         if (d->needs_ffmpeg == with_ffmpeg)
             d->job.is_pipe ? n_pipes++ : n_files++;
+    /* Those with FFmpeg are large: the busy ones count as warm. */
+    for (const struct media_worker *w = media->workers; w && with_ffmpeg; w = w->next)
+        n_warm -= w->with_ffmpeg && w->decode && n_warm > 0;
     n_files = smaller(n_files, config->max_workers - media->n_files);
     n_pipes = smaller(n_pipes, config->max_pipes - media->n_pipes);
     return larger(n_files + n_pipes, with_ffmpeg && !media->ffmpeg_wanted ? 0 : n_warm);
