@@ -55,6 +55,7 @@ need_build() {
 need_test() {
     need_library cmocka libcmocka-dev
     need_command python3 python3
+    need_command openssl openssl
     need_command nm binutils
     need_command openssl openssl
     need_python grpc python3-grpcio

@@ -1,6 +1,7 @@
 /* A server over api/http with handlers for the tests: test_http.py and test_socket.py drive it.
  *
- * Run as: http_probe [name=value ...], with the names of `numbers` below. Prints its port,
+ * Run as: http_probe [name=value ...], with the names of `numbers` below, and certificate=FILE
+ * key=FILE for TLS. Prints its port,
  * serves until its standard input ends, and then stops in good order, so that a sanitizer
  * reports leaks. */
 #include <pthread.h>
@@ -418,7 +419,12 @@ int main(int argc, char **argv)
     struct au_fault fault = {0};
     pthread_t thread_id;
     for (int i = 1; i < argc; i++)
-        set_number(&config, argv[i]);
+        if (au_str_starts(argv[i], "certificate="))
+            config.tls_certificate = strchr(argv[i], '=') + 1;
+        else if (au_str_starts(argv[i], "key="))
+            config.tls_key = strchr(argv[i], '=') + 1;
+        else
+            set_number(&config, argv[i]);
     au_log_init(AU_LOG_WARN);
     signal(SIGPIPE, SIG_IGN);
     if (http_server_create(&config, &server, &fault)) {

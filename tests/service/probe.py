@@ -1,19 +1,61 @@
 """Starts http_probe and speaks HTTP to it over bare sockets, so that a test can be as rude as it
 likes. Nothing sleeps: a test waits for what it expects, with a limit."""
 
+import atexit
+import os
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "http_probe"
 LIMIT_SECONDS = 10
 
 
-class Probe:
-    """A running http_probe."""
+class Certificate:
+    """A key and a certificate for localhost that vouches for itself, made once."""
 
-    def __init__(self, **numbers):
+    made = None
+
+    @classmethod
+    def get(cls):
+        if not cls.made:
+            folder = tempfile.mkdtemp()
+            atexit.register(shutil.rmtree, folder)
+            cls.made = [f"{folder}/certificate.pem", f"{folder}/key.pem"]
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                            "-out", cls.made[0], "-keyout", cls.made[1]],
+                           check=True, capture_output=True)
+        return cls.made
+
+
+class TlsSocket(ssl.SSLSocket):
+    """Says that no more comes as plain sockets do, and goes on reading."""
+
+    def shutdown(self, how):
+        socket.socket.shutdown(self, how)
+
+
+def tls_context(**settings):
+    context = ssl.create_default_context(cafile=Certificate.get()[0])
+    context.sslsocket_class = TlsSocket
+    for name, value in settings.items():
+        setattr(context, name, value)
+    return context
+
+
+class Probe:
+    """A running http_probe. PROBE_TLS=1 in the environment puts TLS in front of every one."""
+
+    def __init__(self, tls=None, **numbers):
+        self.tls = os.environ.get("PROBE_TLS") == "1" if tls is None else tls
+        if self.tls:
+            numbers["certificate"], numbers["key"] = Certificate.get()
         self.process = subprocess.Popen(
             [PROGRAM] + [f"{name}={value}" for name, value in numbers.items()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -32,6 +74,8 @@ class Probe:
     def connect(self):
         connection = socket.create_connection(("127.0.0.1", self.port), LIMIT_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            return tls_context().wrap_socket(connection, server_hostname="localhost")
         return connection
 
 

@@ -238,6 +238,10 @@ void http_connection_accept(struct http_listener *listener)
             return;
         if (fd < 0)
             continue;
+        if (server->tls)
+            fd = http_tls_take(server->tls, fd);
+        if (fd < 0)
+            continue;
         connection = NULL;
         if (open < (size_t)server->config.max_connections + MAX_LINGERING)
             connection = new_connection(server, fd, &address);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "api/http/http.h"
+#include "api/http/tls.h"
 #include "base/buf.h"
 
 #define HTTP_MAX_LISTENERS 4
@@ -48,6 +49,7 @@ struct http_connection {
 struct http_server {
     struct http_server_config config; /* with the defaults filled in */
     struct MHD_Daemon *daemon;
+    struct http_tls *tls; /* NULL: none */
     int epoll_fd, wake_fd;
     struct http_watch mhd_watch, wake_watch;
     struct http_listener listeners[HTTP_MAX_LISTENERS];

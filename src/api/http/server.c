@@ -351,6 +351,9 @@ enum auricle_error http_server_create(const struct http_server_config *config,
     server->listen_again.fn = listen_again;
     fill_defaults(&server->config);
     error = open_listeners(server, fault);
+    if (!error && server->config.tls_certificate)
+        error = http_tls_create(server->config.tls_certificate, server->config.tls_key,
+                                server->config.header_seconds, &server->tls, fault);
     if (!error)
         error = start_daemon(server, fault);
     if (!error)
@@ -370,6 +373,7 @@ void http_server_destroy(struct http_server *server)
     run_posts(server);
     if (server->daemon)
         MHD_stop_daemon(server->daemon);
+    http_tls_destroy(server->tls);
     for (int i = 0; i < server->n_listeners; i++)
         close(server->listeners[i].fd);
     if (server->epoll_fd >= 0)
