@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write models/nano/MODEL_CARD.md from its fixed text and the results of evaluate.py.
 
-  card.py --f32 F32.json --int8 INT8.json --curve CURVE.json --vad VAD.txt --out models/nano/MODEL_CARD.md
+  card.py --f32 F32.json --int8 INT8.json --curve CURVE.json --hours N --updates N
 """
 import argparse
 import json
@@ -34,6 +34,22 @@ def wer_table(f32, int8):
                      f"({percent(w[1])} to {percent(w[2])}) | {percent(c[0])} | "
                      f"{percent(small['wer'][0]) if small else '-'} |")
     return "\n".join(lines)
+
+
+def ways_table(f32):
+    ways = f32["ways"]
+    sets = list(next(iter(ways.values())))
+    lines = ["| decoding | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
+    for way, row in ways.items():
+        cells = (f"{percent(row[k][0])} ({percent(row[k][1])} to {percent(row[k][2])})" for k in sets)
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def agreement(f32):
+    a = f32["agreement"]
+    return (f"{percent(a['equal'])} of the {a['tokens']} tokens that f32 writes (or int8, where it writes more) are "
+            f"the same in int8, and {a['same_clips']} of {a['clips']} recordings have the same tokens throughout")
 
 
 def confusion_table(result):
@@ -78,16 +94,14 @@ def load(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("f32", "int8", "curve", "vad"):
+    for name in ("f32", "int8", "curve", "hours", "updates"):
         parser.add_argument("--" + name, default="")
-    parser.add_argument("--hours", default="")
-    parser.add_argument("--updates", default="")
     parser.add_argument("--out", default="models/nano/MODEL_CARD.md")
     args = parser.parse_args()
     f32, int8 = load(args.f32), load(args.int8)
     with open(os.path.join(HERE, "card.in.md"), encoding="utf-8") as f:
         card = f.read()
-    parts = {"WER": wer_table(f32, int8), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
+    parts = {"WER": wer_table(f32, int8), "WAYS": ways_table(f32), "AGREEMENT": agreement(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
              "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
              "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),
              "EXAMPLES": examples(f32), "HOURS": args.hours, "UPDATES": args.updates}

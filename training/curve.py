@@ -19,8 +19,10 @@ def main():
                 fields = line.rstrip().split("\t")
                 if len(fields) < 7:
                     continue
-                row = bins.setdefault(int(float(fields[4][:-1]) // args.step), {"updates": 0})
+                hours = float(fields[4][:-1])
+                row = bins.setdefault(int(hours // args.step), {"updates": 0, "hours": 0.0})
                 row["updates"] = max(row["updates"], int(fields[0]))
+                row["hours"] = max(row["hours"], hours)
                 for item in fields[6:]:
                     name, value = item.split("=")
                     row.setdefault(name, []).append(float(value))
@@ -28,7 +30,7 @@ def main():
     for k in sorted(bins):
         row = bins[k]
         mean = {n: sum(v) / len(v) for n, v in row.items() if isinstance(v, list)}
-        out.append({"hours": (k + 1) * args.step, "updates": row["updates"], **mean})
+        out.append({"hours": round(row["hours"]), "updates": row["updates"], **mean})
     with open(args.out, "w", encoding="utf-8") as f:
         json.dump(out, f, indent=1)
 

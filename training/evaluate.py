@@ -25,6 +25,12 @@ JFK = ("And so my fellow Americans, ask not what your country can do for you, "
        "ask what you can do for your country.")
 ALSA = ["Front_Center", "Front_Left", "Front_Right", "Rear_Center", "Rear_Left", "Rear_Right",
         "Side_Left", "Side_Right"]
+WAYS = {"sequential, greedy": ["--long-form", "sequential"],
+        "sequential, beam 5": ["--long-form", "sequential", "--beam-size", "5"],
+        "batched, greedy": ["--long-form", "batched"],
+        "batched, beam 5": ["--long-form", "batched", "--beam-size", "5"],
+        "sequential, temperature 0 only": ["--long-form", "sequential", "--temperature", "0"]}
+WAYS_SETS = ["en-kathleen", "en-lj", "en-cv"]
 DEV_SETS = ["en-kathleen", "en-lj", "en-dctts", "en-cv", "cv60/en", "de-kerstin"]
 
 
@@ -53,10 +59,10 @@ def run(args, files, out, extra=()):
     return results
 
 
-def words_table(args, name, items, lang):
-    """items: [(file, transcript)] -> WER, CER with intervals"""
-    extra = ["--language", lang] if lang else []
-    results = run(args, [f for f, _ in items], os.path.join(args.scratch, name.replace("/", "-")), extra)
+def words_table(args, name, items, lang, more=()):
+    """items: [(file, transcript)] -> WER, CER with intervals; `more` are options of the program"""
+    extra = ["--language", lang, *more]
+    results = run(args, [f for f, _ in items], os.path.join(args.scratch, re.sub(r"\W+", "-", name)), extra)
     pairs = [(words, results[f]["text"]) for f, words in items]
     wer, cer = metrics.error_rate(pairs), metrics.error_rate(pairs, "char")
     row = {"clips": len(items), "words": sum(len(metrics.normalise(r).split()) for r, _ in pairs),
@@ -64,6 +70,41 @@ def words_table(args, name, items, lang):
     print(f"{name:22s} {len(items):4d} clips {row['words']:5d} words  "
           f"WER {wer[0]:.1%} ({wer[1]:.1%} to {wer[2]:.1%})  CER {cer[0]:.1%}", flush=True)
     return row
+
+
+def recordings(args, rows, name):
+    """[(file, transcript)] of one set of the dev split."""
+    return [(os.path.join(args.speech, r["file"]), corpus.clean_transcript(r["text"]))
+            for r in rows if r["set"] == name]
+
+
+def ways_table(args, rows):
+    """Word error rates of the ways to decode, with the program's defaults otherwise."""
+    out = {}
+    for way, options in WAYS.items():
+        out[way] = {name: words_table(args, f"{name} {way}", recordings(args, rows, name), "en",
+                                      options)["wer"] for name in WAYS_SETS}
+    return out
+
+
+def agreement(args, rows):
+    """Share of the reference's tokens that int8 writes as well, in order; greedy, single windows."""
+    equal = total = same = clips = 0
+    kind = args.compute_type
+    for name in WAYS_SETS:
+        files, tokens = [f for f, _ in recordings(args, rows, name)], {}
+        for args.compute_type in ("f32", "int8"):
+            heard = run(args, files, os.path.join(args.scratch, "tokens-" + args.compute_type),
+                        ["--language", "en", "--temperature", "0", "--long-form", "sequential"])
+            tokens[args.compute_type] = [[t for s in heard[f]["segments"] for t in s["tokens"]]
+                                         for f in files]
+        for a, b in zip(tokens["f32"], tokens["int8"]):
+            equal += max(len(a), len(b)) - metrics.distance(a, b)
+            total += max(len(a), len(b))
+            same, clips = same + (a == b), clips + 1
+    args.compute_type = kind
+    print(f"int8 against f32: {equal / total:.1%} of {total} tokens, {same} of {clips} clips the same")
+    return {"equal": equal / total, "tokens": total, "same_clips": same, "clips": clips}
 
 
 def synthetic_clips(args):
@@ -93,7 +134,9 @@ def synthetic_clips(args):
 
 def language_table(args, items):
     """items: [(file, language)] -> share right, and the confusion"""
-    results = run(args, [f for f, _ in items], os.path.join(args.scratch, "language"))
+    # The language is heard before the first token, so one token is enough.
+    results = run(args, [f for f, _ in items], os.path.join(args.scratch, "language"),
+                  ["--temperature", "0", "--max-tokens", "1"])
     confusion, right = {}, 0
     for f, lang in items:
         heard = results[f]["language"]
@@ -151,10 +194,9 @@ def dev_rows(args):
 def measure(args):
     out = {"model": args.model, "compute_type": args.compute_type, "wer": {}}
     rows = dev_rows(args)
-    for name in DEV_SETS:
-        items = [(os.path.join(args.speech, r["file"]), corpus.clean_transcript(r["text"]))
-                 for r in rows if r["set"] == name]
-        out["wer"][name] = words_table(args, name, items, "de" if name.startswith("de") else "en")
+    for name in args.sets.split(",") if args.sets else DEV_SETS:
+        out["wer"][name] = words_table(args, name, recordings(args, rows, name),
+                                       "de" if name.startswith("de") else "en")
     if not args.short:
         for name, items in synthetic_clips(args).items():
             if items:
@@ -175,6 +217,8 @@ def measure(args):
     for name in ("language_real", "language_synthetic"):
         print(f"{name}: {out[name]['right']:.1%} of {out[name]['clips']}")
     out["silence"] = silence_table(args)
+    if args.compute_type == "f32":
+        out["ways"], out["agreement"] = ways_table(args, rows), agreement(args, rows)
     return out
 
 
@@ -185,6 +229,7 @@ def main():
     parser.add_argument("--speech", default="../shared/speech")
     parser.add_argument("--jfk", default="../shared/fixtures/audio/jfk.flac")
     parser.add_argument("--scratch", default="training/work/evaluate")
+    parser.add_argument("--sets", default="", help="of recordings, separated by commas; default: all")
     parser.add_argument("--synthetic", type=int, default=120)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compute-type", default="f32")

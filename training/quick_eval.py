@@ -33,8 +33,7 @@ def main():
         ctc = []
         for r in chosen:
             x = audio.load(os.path.join(args.speech, r["file"]))
-            frames = min(args.frames, max(len(x) // 160 + 50, 0)) // 2 * 2
-            states = net.encode(decode.window(x, frames)[None])
+            states = net.encode(decode.window(x, args.frames)[None])
             lang = net.detect_language(states)[0][0]
             right += lang == r["lang"]
             tokens = net.greedy(states, [r["lang"] if r["lang"] in bpe.LANGUAGES else "en"],

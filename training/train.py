@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
-from nano import batching, bpe, export, kernels, model, trainer  # noqa: E402
+from nano import bpe, export, kernels, model, trainer  # noqa: E402
 
 
 def main():
@@ -30,7 +30,6 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--peak", type=float, default=trainer.PEAK_RATE)
     parser.add_argument("--last", type=float, default=trainer.LAST_RATE)
-    parser.add_argument("--tune", action="store_true", help="last stage only: real speech first")
     parser.add_argument("--pause-file", default="")
     args = parser.parse_args()
     run = args.run or os.path.join(args.work, "run")
@@ -44,16 +43,11 @@ def main():
     if trainer.load_state(shared, run):
         print("resumed at update", int(shared.count[shared.UPDATES]))
     gpu = torch.cuda.is_available()
-    stages = trainer.STAGES
-    weights = batching.GROUPS
-    if args.tune:
-        stages = trainer.TUNE_STAGES
-        weights = batching.TUNE_GROUPS
     options = {"work": args.work, "run": run, "device": "cuda" if gpu else "cpu", "nice": args.nice,
                "threads": 1, "minutes": args.minutes, "pause": args.pause_file, "seed": args.seed,
-               "peak": args.peak, "last": args.last, "stages": stages, "weights": weights,
+               "peak": args.peak, "last": args.last, "stages": trainer.STAGES,
                "accumulate": 1 if gpu else trainer.ACCUMULATE, "scale": 4 if gpu else 1,
-               "save_every_s": 120, "guide": 1.0}
+               "save_every_s": 120, "guide": trainer.GUIDE}
     if not gpu:
         kernels.build(args.work)
     n = 1 if gpu else args.workers

@@ -21,9 +21,6 @@ wait
 [ -f $work/tokenizer/merges.txt ] ||
     $python training/train_tokenizer.py --work $work --speech "$speech"
 $python training/train.py --work $work --minutes "$minutes" --pause-file "$pause"
-$python training/export.py --work $work --out $work/before-tuning
-$python training/train.py --work $work --run $work/tune --from $work/before-tuning --tune \
-    --minutes "$((minutes / 5 + 1))" --peak 2e-4 --pause-file "$pause"
-$python training/export.py --work $work --run $work/tune --out models/nano
+$python training/export.py --work $work --out models/nano
 $python training/train_vad.py --speech "$speech" --out models/vad/model.safetensors \
     --pause-file "$pause"

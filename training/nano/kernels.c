@@ -27,32 +27,43 @@ static inline uint16_t to_bf16(float f)
     return (uint16_t)((v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16);
 }
 
-/* y[r,:] = (x - mean) * rstd * w + b;  x f32, y bf16 */
-void ln_forward(const float *x, const float *w, const float *b, uint16_t *y, float *mean,
-                float *rstd, long rows, long width)
+/* s[r,:] = x + y where y is not NULL, else s is not written and x is normalised;
+ * h[r,:] = (s - mean) * rstd * w + b;  x, s f32, y, h bf16 */
+void add_norm_forward(const float *restrict x, const uint16_t *restrict y, const float *restrict w,
+                      const float *restrict b, float *restrict s, uint16_t *restrict h,
+                      float *restrict mean, float *restrict rstd, long rows, long width)
 {
-    for (long r = 0; r < rows; r++, x += width, y += width) {
-        float s = 0, q = 0;
+    for (long r = 0; r < rows; r++, x += width, h += width) {
+        float sum = 0, q = 0;
+        const float *v = x;
+        if (y) {
+            for (long i = 0; i < width; i++)
+                s[i] = x[i] + from_bf16(y[i]);
+            v = s, s += width, y += width;
+        }
         for (long i = 0; i < width; i++)
-            s += x[i];
-        float m = s / width;
+            sum += v[i];
+        float m = sum / width;
         for (long i = 0; i < width; i++)
-            q += (x[i] - m) * (x[i] - m);
+            q += (v[i] - m) * (v[i] - m);
         float k = 1 / sqrtf(q / width + 1e-5f);
         mean[r] = m, rstd[r] = k;
         for (long i = 0; i < width; i++)
-            y[i] = to_bf16((x[i] - m) * k * w[i] + b[i]);
+            h[i] = to_bf16((v[i] - m) * k * w[i] + b[i]);
     }
 }
 
-/* dx f32 [rows,width] written; dw, db f32 [width] added to */
-void ln_backward(const uint16_t *dy, const float *x, const float *w, const float *mean,
-                 const float *rstd, float *dx, float *dw, float *db, long rows, long width)
+/* s is what was normalised. dx f32 = gradient of the sum: through the norm, plus ds where that is
+ * not NULL; dy bf16 the same where not NULL; dw, db f32 [width] added to */
+void add_norm_backward(const uint16_t *restrict dh, const float *restrict ds,
+                       const float *restrict s, const float *restrict w, const float *mean,
+                       const float *rstd, float *restrict dx, uint16_t *restrict dy,
+                       float *restrict dw, float *restrict db, long rows, long width)
 {
-    for (long r = 0; r < rows; r++, x += width, dy += width, dx += width) {
+    for (long r = 0; r < rows; r++, s += width, dh += width, dx += width) {
         float m = mean[r], k = rstd[r], a = 0, c = 0;
         for (long i = 0; i < width; i++) {
-            float g = from_bf16(dy[i]), n = (x[i] - m) * k;
+            float g = from_bf16(dh[i]), n = (s[i] - m) * k;
             dw[i] += g * n;
             db[i] += g;
             a += g * w[i];
@@ -60,8 +71,40 @@ void ln_backward(const uint16_t *dy, const float *x, const float *w, const float
         }
         a /= width, c /= width;
         for (long i = 0; i < width; i++)
-            dx[i] = k * (from_bf16(dy[i]) * w[i] - a - (x[i] - m) * k * c);
+            dx[i] = k * (from_bf16(dh[i]) * w[i] - a - (s[i] - m) * k * c);
+        if (ds) {
+            for (long i = 0; i < width; i++)
+                dx[i] += ds[i];
+            ds += width;
+        }
+        if (dy) {
+            for (long i = 0; i < width; i++)
+                dy[i] = to_bf16(dx[i]);
+            dy += width;
+        }
     }
+}
+
+/* x [windows, frames, 3 * heads * 64] to q, k, v [windows * heads, frames, 64] one after the other,
+ * or back; bf16 */
+void split_heads(uint16_t *restrict x, uint16_t *restrict qkv, long windows, long frames,
+                 long heads, long parts, int back)
+{
+    long size = windows * frames * heads * 64;
+    for (long b = 0; b < windows; b++)
+        for (long t = 0; t < frames; t++)
+            for (long part = 0; part < parts; part++)
+                for (long h = 0; h < heads; h++, x += 64) {
+                    uint16_t *one = qkv + part * size + ((b * heads + h) * frames + t) * 64;
+                    memcpy(back ? x : one, back ? one : x, 64 * sizeof *x);
+                }
+}
+
+/* acc f32 += x bf16 */
+void accumulate(float *restrict acc, const uint16_t *restrict x, long n)
+{
+    for (long i = 0; i < n; i++)
+        acc[i] += from_bf16(x[i]);
 }
 
 /* erf(z) for z >= 0 given e = exp(-z*z); Abramowitz and Stegun 7.1.26, error below 2e-7 */
@@ -137,13 +180,6 @@ void column_sum(const uint16_t *x, float *out, long rows, long width)
     for (long r = 0; r < rows; r++, x += width)
         for (long i = 0; i < width; i++)
             out[i] += from_bf16(x[i]);
-}
-
-/* x f32 += y bf16 */
-void residual_add(const float *restrict x, const uint16_t *restrict y, float *restrict out, long n)
-{
-    for (long i = 0; i < n; i++)
-        out[i] = x[i] + from_bf16(y[i]);
 }
 
 /* Adam with decoupled decay and a moving average of the weights; k1, k2 are the bias corrections */

@@ -144,27 +144,30 @@ class Whisper:
         n, t, d = x.shape
         return x.view(b, n // b, t, d).transpose(1, 2).reshape(b, t, n // b * d)
 
+    def _attend_self(self, p, name, x):
+        names = ("q_proj.weight", "q_proj.bias", "k_proj.weight", "v_proj.weight", "v_proj.bias")
+        y = K.self_attention(x, *(p[f"{name}.{n}"] for n in names), self.s.heads)
+        return K.linear(y, p[f"{name}.out_proj.weight"], p[f"{name}.out_proj.bias"])
+
     def _attend(self, p, name, x, source, causal=False):
         q = self._split(K.linear(x, p[f"{name}.q_proj.weight"], p[f"{name}.q_proj.bias"]))
         k = self._split(K.linear(source, p[f"{name}.k_proj.weight"]))
         v = self._split(K.linear(source, p[f"{name}.v_proj.weight"], p[f"{name}.v_proj.bias"]))
-        scale = q.shape[-1] ** -0.5
-        if self.watch is not None and source is not x:
-            weight = (torch.bmm(q, k.transpose(1, 2)).float() * scale).softmax(-1)
-            self.watch.append(weight.view(x.shape[0], -1, *weight.shape[1:]))
-            y = torch.bmm(weight.to(q.dtype), v)
-        elif causal:
-            score = torch.bmm(q, k.transpose(1, 2)).float() * scale
+        score = torch.bmm(q, k.transpose(1, 2)).float() * q.shape[-1] ** -0.5
+        if causal:
             n = score.shape[-1]
             mask = torch.ones(n, n, dtype=torch.bool, device=score.device).triu(1)
-            y = torch.bmm(score.masked_fill(mask, -1e9).softmax(-1).to(q.dtype), v)
-        else:
-            y = K.attention(q, k, v, scale)
+            score = score.masked_fill(mask, -1e9)
+        weight = score.softmax(-1)
+        if self.watch is not None and source is not x:
+            self.watch.append(weight.view(x.shape[0], -1, *weight.shape[1:]))
+        y = torch.bmm(weight.to(q.dtype), v)
         return K.linear(self._merge(y, x.shape[0]), p[f"{name}.out_proj.weight"],
                         p[f"{name}.out_proj.bias"])
 
-    def _norm(self, p, name, x):
-        return K.layer_norm(x, p[f"{name}.weight"], p[f"{name}.bias"])
+    def _norm(self, p, name, x, y=None):
+        """(x + y, layer norm of that)"""
+        return K.add_norm(x, y, p[f"{name}.weight"], p[f"{name}.bias"])
 
     def _ffn(self, p, name, x):
         h = K.gelu(K.linear(x, p[f"{name}.fc1.weight"], p[f"{name}.fc1.bias"]))
@@ -172,38 +175,40 @@ class Whisper:
 
     def encode(self, p, mel):
         """mel [B, frames, 80] normalised -> (states bf16 [B, frames/2, D], middle layer likewise)."""
-        x = F.pad(mel.to(torch.bfloat16), (0, 0, 1, 1))
-        x = torch.cat([x[:, :-2], x[:, 1:-1], x[:, 2:]], -1)
+        x = K.unfold(mel.to(torch.bfloat16), 1)
         w = p["model.encoder.conv1.weight"].permute(0, 2, 1).reshape(self.s.width, -1)
         x = K.gelu(K.linear(x, w, p["model.encoder.conv1.bias"]))
-        x = F.pad(x, (0, 0, 1, 1))
-        x = torch.cat([x[:, 0:-2:2], x[:, 1:-1:2], x[:, 2::2]], -1)
+        x = K.unfold(x, 2)
         w = p["model.encoder.conv2.weight"].permute(0, 2, 1).reshape(self.s.width, -1)
         x = K.gelu(K.linear(x, w, p["model.encoder.conv2.bias"]))
         x = x.float() + self.positions[:x.shape[1]].to(x.device)
-        middle = None
+        middle = y = None
         for i in range(self.s.encoder_layers):
             name = f"model.encoder.layers.{i}"
-            h = self._norm(p, f"{name}.self_attn_layer_norm", x)
-            x = x + self._attend(p, f"{name}.self_attn", h, h)
-            x = x + self._ffn(p, name, self._norm(p, f"{name}.final_layer_norm", x))
-            if i + 1 == self.s.phone_layer:
+            x, h = self._norm(p, f"{name}.self_attn_layer_norm", x, y)
+            if i == self.s.phone_layer:
                 middle = x
-        return self._norm(p, "model.encoder.layer_norm", x), middle
+            y = self._attend_self(p, f"{name}.self_attn", h)
+            x, h = self._norm(p, f"{name}.final_layer_norm", x, y)
+            y = self._ffn(p, name, h)
+        x, h = self._norm(p, "model.encoder.layer_norm", x, y)
+        return h, middle if middle is not None else x
 
     def decode(self, p, tokens, states):
         """tokens [B, n] -> logits float32 [B, n, vocab]"""
         n = tokens.shape[1]
         x = F.embedding(tokens, p["model.decoder.embed_tokens.weight"])
         x = x + p["model.decoder.embed_positions.weight"][:n]
+        y = None
         for i in range(self.s.decoder_layers):
             name = f"model.decoder.layers.{i}"
-            h = self._norm(p, f"{name}.self_attn_layer_norm", x)
-            x = x + self._attend(p, f"{name}.self_attn", h, h, causal=True)
-            h = self._norm(p, f"{name}.encoder_attn_layer_norm", x)
-            x = x + self._attend(p, f"{name}.encoder_attn", h, states)
-            x = x + self._ffn(p, name, self._norm(p, f"{name}.final_layer_norm", x))
-        return self._norm(p, "model.decoder.layer_norm", x)
+            x, h = self._norm(p, f"{name}.self_attn_layer_norm", x, y)
+            y = self._attend(p, f"{name}.self_attn", h, h, causal=True)
+            x, h = self._norm(p, f"{name}.encoder_attn_layer_norm", x, y)
+            y = self._attend(p, f"{name}.encoder_attn", h, states)
+            x, h = self._norm(p, f"{name}.final_layer_norm", x, y)
+            y = self._ffn(p, name, h)
+        return self._norm(p, "model.decoder.layer_norm", x, y)[1]
 
     def logits(self, p, hidden):
         return K.linear(hidden, p["model.decoder.embed_tokens.weight"])

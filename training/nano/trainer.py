@@ -1,7 +1,7 @@
 """The training loop: single-threaded workers that share one flat weight vector.
 
 Each worker takes the newest weights, computes the gradient of a small batch and adds it to a shared
-sum; whoever adds the last of `ACCUMULATE` gradients makes the Adam step. No worker ever waits for
+sum; whoever adds the last of `ACCUMULATE` gradients updates the weights. No worker ever waits for
 another, so a busy core slows only its own worker; the price is that some gradients are one step old.
 On a GPU there is one worker and larger batches. A file RUN/stop makes every worker save and end.
 
@@ -21,31 +21,35 @@ import torch.multiprocessing as mp
 
 from . import kernels as K
 from . import model as M
-from .batching import Maker, collate
+from .batching import GROUPS, LAST_GROUPS, Maker, collate
+from .bpe import LANGUAGES
 from .corpus import Corpus, wait_while_paused
+from .optimiser import CLIP, Optimiser
 
-ACCUMULATE = 1
-PEAK_RATE, WARM_UPDATES, LAST_RATE = 8e-4, 250, 2e-5
+ACCUMULATE = 3
+PEAK_RATE, WARM_UPDATES, LAST_RATE = 1.5e-3, 250, 1e-5
+GUIDE = 0.4  # weight of off_time()
 HOLD = 0.5
-CLIP, DECAY = 1.0, 0.01
+LANGUAGE_WEIGHT = 4
 STATE_VECTORS = ("weights", "m", "v", "ema")
 
 
 class Stage:
-    """shapes: [(chance, windows, frames, chance of packing)]; ctc: weight of both CTC losses."""
+    """shapes: [(chance, windows, frames, chance of packing)]; ctc: weight of both CTC losses; strength
+    of the masks; groups of clips; only_ctc: share of recordings that teach the encoder alone."""
 
-    def __init__(self, until, shapes, ctc, strength):
+    def __init__(self, until, shapes, ctc, strength, groups=None, only_ctc=0.75):
         self.until, self.shapes, self.ctc, self.strength = until, shapes, ctc, strength
+        self.groups, self.only_ctc = groups or GROUPS, only_ctc
 
 
 STAGES = [
-    Stage(0.10, [(1, 24, 240, 0.0)], 1.0, 0.0),
-    Stage(0.40, [(2, 12, 400, 0.2), (1, 20, 240, 0.0)], 0.7, 0.2),
-    Stage(0.60, [(3, 8, 600, 0.2), (1, 5, 1000, 0.7)], 0.5, 0.4),
-    Stage(0.78, [(2, 5, 1000, 0.5), (2, 8, 600, 0.2), (1, 2, 3000, 0.6)], 0.3, 0.6),
-    Stage(1.01, [(3, 2, 3000, 0.4), (1, 8, 600, 0.2), (1, 5, 1000, 0.5)], 0.2, 0.7),
+    Stage(0.10, [(1, 20, 240, 0.0)], 1.2, 0.0),
+    Stage(0.87, [(3, 20, 240, 0.0), (3, 13, 360, 0.0), (3, 9, 520, 0.05), (3, 6, 760, 0.1), (2, 5, 1000, 0.2),
+                 (2, 2, 3000, 0.1)], 1.2, 0.2),
+    Stage(1.01, [(2, 20, 240, 0.0), (3, 13, 360, 0.0), (3, 9, 520, 0.05), (2, 6, 760, 0.1), (1, 5, 1000, 0.2),
+                 (6, 2, 3000, 0.15)], 0.8, 0.2, LAST_GROUPS, 0.4),
 ]
-TUNE_STAGES = [Stage(1.01, [(3, 2, 3000, 0.4), (1, 10, 560, 0.2), (1, 6, 1000, 0.6)], 0.2, 0.8)]
 
 
 def stage_at(progress, stages):
@@ -101,17 +105,32 @@ def off_time(attention, when, heads=2):
         heads * len(attention))
 
 
+def piece_loss(logits, wanted, eot):
+    """Cross-entropy. Pieces of text are smoothed, over pieces only: whatever timestamps and end-of-text
+    get where text goes on adds up, and ends the text early. The language counts for more."""
+    logp = logits.log_softmax(-1)
+    loss = -logp.gather(1, wanted[:, None])[:, 0]
+    smooth = 0.95 * loss - 0.05 * logp[:, :eot].mean(-1)
+    language = (wanted >= eot + 2) & (wanted < eot + 2 + len(LANGUAGES))
+    weight = 1 + LANGUAGE_WEIGHT * language
+    return (torch.where(wanted < eot, smooth, loss) * weight).sum() / weight.sum()
+
+
 def losses(net, p, batch, which, device="cpu"):
     mel = torch.from_numpy(batch["mel"]).to(device)
     tokens, target = (torch.from_numpy(batch[k]).to(device) for k in ("tokens", "target"))
     states, middle = net.encode(p, mel)
     net.watch = [] if "guide" in which else None
     hidden = net.decode(p, tokens, states)
-    chosen = target.view(-1) >= 0
-    logits = net.logits(p, hidden.reshape(-1, hidden.shape[-1])[chosen]).float()
-    out = {"ce": F.cross_entropy(logits, target.view(-1)[chosen], label_smoothing=0.1)}
+    rows = (target.view(-1) >= 0).nonzero()[:, 0]
+    n = len(rows)
+    # Few different shapes, see collate(); the extra rows are not looked at.
+    rows = F.pad(rows, (0, -n % 64))
+    logits = net.logits(p, hidden.reshape(-1, hidden.shape[-1])[rows])[:n].float()
+    wanted = target.view(-1)[rows[:n]]
+    out = {"ce": piece_loss(logits, wanted, batch["eot"])}
     with torch.no_grad():
-        out["right"] = (logits.argmax(-1) == target.view(-1)[chosen]).float().mean()
+        out["right"] = (logits.argmax(-1) == wanted).float().mean()
     if "guide" in which:
         out["guide"] = off_time(net.watch, torch.from_numpy(batch["when"]).to(device))
     if "letters" in which:
@@ -127,12 +146,12 @@ def worker(index, shared, options, tokenizer):
     device = options["device"]
     if device == "cpu":
         K.build(options["work"])
-    net = M.Whisper(shared.size)
+    net, optimiser = M.Whisper(shared.size), Optimiser(shared.size)
     flat = torch.zeros(shared.weights.numel(), device=device)
     grad = torch.zeros_like(flat)
     p = M.leaves(flat, grad, shared.size)
     corpus = Corpus(os.path.join(options["work"], "shards"))
-    maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {time.time()}", options["weights"])
+    maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {time.time()}")
     log = open(os.path.join(options["run"], f"log.{index}.tsv"), "a", buffering=1)
     began = last = refreshed = time.time()
     while True:
@@ -142,7 +161,7 @@ def worker(index, shared, options, tokenizer):
             n = len(corpus.clips)
             corpus.refresh()
             if len(corpus.clips) > n:
-                maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {now}", options["weights"])
+                maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {now}")
             refreshed = now
         if index == 0:
             shared.count[shared.ELAPSED] += min(now - last, 20) / 60
@@ -152,18 +171,18 @@ def worker(index, shared, options, tokenizer):
             break
         read_live(options, maker)
         stage = stage_at(progress, options["stages"])
-        maker.strength = stage.strength
+        maker.strength, maker.weights, maker.only_ctc = stage.strength, stage.groups, stage.only_ctc
         rng = maker.rng
         _, windows, frames, pack = rng.choices(stage.shapes, [s[0] for s in stage.shapes])[0]
         batch = collate(maker.batch(windows * options["scale"], frames, pack), tokenizer.eot)
         flat.copy_(shared.weights)
         grad.zero_()
         # CTC over long windows costs as much as the network's other half: one head at a time there.
-        which = ["letters", "phones"] if frames <= 1000 else [rng.choice(["letters", "phones"])]
+        which = ["letters", "phones"] if frames <= 600 else [rng.choice(["letters", "phones"])]
         out = losses(net, p, batch, which + ["guide"], device)
         total = out["ce"] + stage.ctc * sum(out[k] for k in which) + options["guide"] * out["guide"]
         total.backward()
-        step(shared, grad, options, progress)
+        step(shared, optimiser, grad, options, progress)
         shared.count[shared.SECONDS] += windows * options["scale"] * frames / 100
         values = "\t".join(f"{k}={float(v):.3f}" for k, v in out.items())
         log.write(f"{int(shared.count[shared.UPDATES])}\t{progress:.4f}\t{time.time() - now:.2f}s\t"
@@ -178,7 +197,7 @@ def worker(index, shared, options, tokenizer):
 
 def read_live(options, maker):
     """Settings that may be changed while training runs, from RUN/live.json where that was changed:
-    minutes, peak, last, accumulate, guide, weights (groups), noise, stages ([until, shapes, ctc, strength])."""
+    minutes, peak, last, accumulate, guide, noise, stages (lists of Stage's arguments)."""
     path = os.path.join(options["run"], "live.json")
     changed = os.path.getmtime(path) if os.path.exists(path) else 0
     if changed == options.get("live"):
@@ -190,13 +209,12 @@ def read_live(options, maker):
         live = json.load(f)
     if "stages" in live:
         live["stages"] = [Stage(*x) for x in live["stages"]]
-    maker.weights = live.get("weights", maker.weights)
     maker.noise = live.pop("noise", maker.noise)
     options.update(live)
 
 
-def step(shared, grad, options, progress):
-    """Add a gradient to the shared sum; make the Adam step when enough are there."""
+def step(shared, optimiser, grad, options, progress):
+    """Add a gradient to the shared sum; update the weights when enough are there."""
     grad = grad.cpu()
     with shared.lock:
         total = float((grad.double() ** 2).sum()) if K.LIB is None else None
@@ -220,24 +238,8 @@ def step(shared, grad, options, progress):
             shared.grad.zero_()
             return
         rate = rate_at(progress, n, options["peak"], options["last"])
-        adam(shared, min(1.0, CLIP / (norm + 1e-9)) / n_grads, rate, n)
+        optimiser.update(shared, shared.grad, min(1.0, CLIP / (norm + 1e-9)) / n_grads, rate, n)
         shared.grad.zero_()
-
-
-def adam(s, gscale, rate, n, b1=0.9, b2=0.98, eps=1e-8):
-    k1, k2 = 1 / (1 - b1 ** n), 1 / (1 - b2 ** n)
-    keep = min(0.998, (n + 1) / (n + 20))
-    if K.LIB is not None:
-        f = C.c_float
-        K.LIB.adam_step(K.ptr(s.weights), K.ptr(s.grad), K.ptr(s.m), K.ptr(s.v), K.ptr(s.ema), f(gscale),
-                        f(rate), f(b1), f(b2), f(eps), f(DECAY), f(k1), f(k2), f(keep),
-                        C.c_long(s.grad.numel()))
-        return
-    g = s.grad * gscale
-    s.m.mul_(b1).add_(g, alpha=1 - b1)
-    s.v.mul_(b2).addcmul_(g, g, value=1 - b2)
-    s.weights.sub_(rate * (s.m * k1 / ((s.v * k2).sqrt() + eps) + DECAY * s.weights))
-    s.ema.mul_(keep).add_(s.weights, alpha=1 - keep)
 
 
 def save_state(shared, run):

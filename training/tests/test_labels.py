@@ -14,7 +14,8 @@ from nano import batching, bpe, corpus, features, metrics, text  # noqa: E402
 
 def small_corpus(folder):
     rng = np.random.default_rng(0)
-    for name, group, lang in (("a", "espeak", "en"), ("b", "foreign", "de"), ("n", "noise", "")):
+    for name, group, lang in (("a", "espeak", "en"), ("b", "foreign", "de"), ("c", "real en-lj", "en"),
+                              ("n", "noise", "")):
         clips, at = [], 0
         for i in range(30):
             n = 60 + 10 * i
@@ -33,6 +34,7 @@ class Labels(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.tok = bpe.Tokenizer(bpe.train([" word number one two three"] * 3, 270))
         self.maker = batching.Maker(small_corpus(self.folder.name), self.tok, 1)
+        self.maker.weights = {"espeak": 0.8, "foreign": 0.2}
 
     def tearDown(self):
         self.folder.cleanup()
@@ -61,6 +63,27 @@ class Labels(unittest.TestCase):
         for frames, pack in ((240, 0.0), (1000, 0.7), (3000, 0.7)):
             for w in self.maker.batch(40, frames, pack):
                 self.check(w, frames)
+
+    def test_recordings_teach_the_encoder_and_the_language(self):
+        self.maker.weights, self.maker.only_ctc = {"real en-lj": 1.0}, 1.0
+        for w in self.maker.batch(20, 400, 0.0):
+            sot = w["tokens"].index(self.tok.sot)
+            if w["target"][sot] == self.tok.no_speech:
+                continue
+            taught = [(i, x) for i, x in enumerate(w["target"]) if x >= 0]
+            self.assertEqual(taught, [(sot, self.tok.language("en"))])
+            self.assertGreater(len(w["letters"]), 0)
+            self.assertEqual(w["when"], [None] * len(w["target"]))
+
+    def test_short_windows_are_filled(self):
+        self.maker.sampler.noise.clear()
+        longest = max(self.maker.sampler.lengths["espeak", "en"])
+        sampler, key = self.maker.sampler, ("espeak", "en")
+        lengths = {sampler.pick(self.maker.rng, key, longest, 100)["n"] for _ in range(200)}
+        self.assertGreaterEqual(min(lengths), 100)
+        self.assertEqual(max(lengths), longest)
+        few = {sampler.pick(self.maker.rng, key, longest, longest - 50)["n"] for _ in range(200)}
+        self.assertLess(min(few), 100)  # too few that long: any
 
     def test_padding_is_zero_after_the_audio(self):
         for w in self.maker.batch(20, 1000, 0.0):
