@@ -42,7 +42,8 @@ struct http_socket {
     size_t n_early, early_taken, budget;
     uint32_t events;
     bool paused, closing, broken, lingering, told, owes_drained, heard;
-    bool reread; /* bytes may wait that epoll does not know of: in wslay, in `early` */
+    bool inside_frame; /* the last write ended in one */
+    bool reread;       /* bytes may wait that epoll does not know of: in wslay, in `early` */
     int n_unanswered;
     struct http_timer ping, deadline;
 };
@@ -130,6 +131,7 @@ static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *out, size_t n, i
     } while (got < 0 && errno == EINTR);
     if (got <= 0) {
         bool later = got < 0 && errno == EAGAIN;
+        socket->broken |= !later;
         wslay_event_set_error(frames, later ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
         return -1;
     }
@@ -147,6 +149,7 @@ static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *data, size
     do {
         sent = send(socket->fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
+    socket->inside_frame = sent >= 0 ? (size_t)sent < n : socket->inside_frame;
     if (sent < 0) {
         bool later = errno == EAGAIN;
         wslay_event_set_error(frames, later ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
@@ -181,17 +184,31 @@ static void drain(struct http_socket *socket)
         finish(socket, 1006);
 }
 
-/* The close frames were exchanged, or ours says what the client did wrong. */
-static void begin_linger(struct http_socket *socket)
+static void begin_linger(struct http_socket *socket, int code)
 {
-    int code = wslay_event_get_status_code_received(socket->frames);
-    if (!wslay_event_get_close_received(socket->frames))
-        code = wslay_event_get_status_code_sent(socket->frames);
-    tell(socket, code ? code : 1005);
+    tell(socket, code);
     socket->lingering = true;
     shutdown(socket->fd, SHUT_WR);
     http_timer_set(socket->server, &socket->deadline, LINGER_SECONDS);
     drain(socket);
+}
+
+/* The close frames were exchanged, or ours says what the client did wrong. */
+static int close_code(struct http_socket *socket)
+{
+    int code = wslay_event_get_status_code_received(socket->frames);
+    if (!wslay_event_get_close_received(socket->frames))
+        code = wslay_event_get_status_code_sent(socket->frames);
+    return code ? code : 1005;
+}
+
+/* wslay gives up on a frame whose first bytes are wrong, and says so without a code. */
+static void refuse_frame(struct http_socket *socket)
+{
+    static const uint8_t close_1002[] = {0x88, 2, 1002 >> 8, 1002 & 0xff};
+    if (!socket->inside_frame)
+        (void)!send(socket->fd, close_1002, sizeof close_1002, MSG_DONTWAIT | MSG_NOSIGNAL);
+    begin_linger(socket, 1002);
 }
 
 static void watch_again(struct http_socket *socket)
@@ -217,8 +234,12 @@ static void pump(struct http_socket *socket, bool readable)
     }
     socket->budget = READ_BYTES_PER_ROUND;
     if (readable && !socket->paused && wslay_event_want_read(socket->frames) &&
-        wslay_event_recv(socket->frames))
-        socket->broken = true;
+        wslay_event_recv(socket->frames) && !socket->broken) {
+        refuse_frame(socket);
+        if (socket->upgrade)
+            watch_again(socket);
+        return;
+    }
     if (!socket->broken && wslay_event_want_write(socket->frames) &&
         wslay_event_send(socket->frames))
         socket->broken = true;
@@ -227,7 +248,7 @@ static void pump(struct http_socket *socket, bool readable)
         return;
     }
     if (!wslay_event_want_read(socket->frames) && !wslay_event_want_write(socket->frames))
-        begin_linger(socket);
+        begin_linger(socket, close_code(socket));
     else if (socket->owes_drained && !wslay_event_want_write(socket->frames) && !socket->told) {
         socket->owes_drained = false;
         if (socket->handler->drained)
