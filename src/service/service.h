@@ -35,7 +35,8 @@ AURICLE_MUST_CHECK enum auricle_error service_create(const struct service_config
 /* Everything must be over: see service_drain. */
 void service_destroy(struct service *service);
 
-/* Refuse the new from now on; returns at once. */
+/* Refuse the new from now on, take no more audio of live sessions (what was said is heard, then
+ * they are done); returns at once. */
 void service_drain(struct service *service);
 bool service_draining(const struct service *service);
 /* Requests and live sessions not yet over; a drain is complete at 0. */

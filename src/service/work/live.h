@@ -6,7 +6,8 @@
  * of that time are kept (finals all, of the partials the newest).
  *
  * Thread: feed, finalize and close belong to one thread at a time (the connection's); the rest any.
- * The sink is called on the scheduler's thread and posts to its own.                             */
+ * The sink is called on the scheduler's thread and posts to its own; it must not call this session.
+ * A session that nobody feeds for 15 minutes is closed, and done with TIMEOUT.                   */
 #ifndef SERVICE_LIVE_H
 #define SERVICE_LIVE_H
 

@@ -11,7 +11,7 @@
 struct service_kept_event {
     struct service_kept_event *next;
     struct auricle_stream_event event; /* points into the rest */
-    struct recog_result *segment;      /* NULL: it has none */
+    struct auricle_segment segment;
     char *text;
 };
 
@@ -21,21 +21,9 @@ static void kept_destroy(struct service_kept_event *kept)
 {
     if (!kept)
         return;
-    if (kept->segment)
-        auricle_result_destroy(&kept->segment->pub);
+    recog_segment_deinit(&kept->segment);
     au_free(kept->text);
     au_free(kept);
-}
-
-static bool copy_segment(struct service_kept_event *kept)
-{
-    if (!kept->event.segment)
-        return true;
-    if (recog_result_create(&kept->segment) ||
-        recog_result_add(kept->segment, kept->event.segment, true))
-        return false;
-    kept->event.segment = &kept->segment->segments[0];
-    return true;
 }
 
 static struct service_kept_event *kept_create(const struct auricle_stream_event *event)
@@ -44,7 +32,9 @@ static struct service_kept_event *kept_create(const struct auricle_stream_event 
     if (!kept)
         return NULL;
     kept->event = *event;
-    bool ok = copy_segment(kept);
+    bool ok = !event->segment || !recog_segment_copy(&kept->segment, event->segment);
+    if (event->segment)
+        kept->event.segment = &kept->segment;
     if (ok && event->text) {
         kept->text = au_strdup(event->text);
         kept->event.text = kept->text;
