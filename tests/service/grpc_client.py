@@ -37,8 +37,8 @@ def message(name):
     return _factory.GetPrototype(POOL.FindMessageTypeByName(name))
 
 
-def v1(name, **fields):
-    return message("auricle.v1." + name)(**fields)
+def v1(_name, **fields):
+    return message("auricle.v1." + _name)(**fields)
 
 
 class Client:

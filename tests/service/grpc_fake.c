@@ -22,7 +22,7 @@
 struct service {
     pthread_mutex_t lock;
     int waiting, max_waiting;
-    uint64_t reserved, max_reserved;
+    uint64_t reserved, max_reserved, max_upload;
     const char *key;
     atomic_bool draining, stuck;
 };
@@ -371,6 +371,11 @@ static bool fake_draining(const struct service *s)
     return atomic_load(&s->draining);
 }
 
+static struct service_limits fake_limits(const struct service *s)
+{
+    return (struct service_limits){.max_upload_bytes = s->max_upload};
+}
+
 static bool fake_progress(const struct service *s, struct au_fault *why)
 {
     (void)why;
@@ -434,6 +439,7 @@ static void release_grant(void *context, void *grant)
 static const struct api_grpc_host functions = {
     .size = sizeof(struct api_grpc_host),
     .draining = fake_draining,
+    .limits = fake_limits,
     .making_progress = fake_progress,
     .models = fake_models,
     .admit = fake_admit,
@@ -458,6 +464,7 @@ static const struct api_grpc_host functions = {
     .count_error = fake_count_error,
     .log_enabled = au_log_enabled,
     .log = au_log,
+    .log_with = au_log_with,
 };
 
 static bool set_option(const char *name, const char *value, struct service *s,
@@ -483,6 +490,8 @@ static bool set_option(const char *name, const char *value, struct service *s,
         s->max_waiting = (int)number;
     else if (au_str_equal(name, "--reserved"))
         s->max_reserved = (uint64_t)number;
+    else if (au_str_equal(name, "--upload"))
+        s->max_upload = (uint64_t)number;
     else if (au_str_equal(name, "--port"))
         config->port = (int)number;
     else if (au_str_equal(name, "--message"))
@@ -511,7 +520,9 @@ static void obey(struct service *s, const struct api_grpc_module *module, struct
 
 int main(int argc, char **argv)
 {
-    struct service s = {.max_waiting = 256, .max_reserved = (uint64_t)2 << 30};
+    struct service s = {.max_waiting = 256,
+                        .max_reserved = (uint64_t)2 << 30,
+                        .max_upload = (uint64_t)500 * 1000 * 1000};
     pthread_mutex_init(&s.lock, NULL);
     struct api_grpc_config config = {.host = "127.0.0.1"};
     for (int i = 2; i + 1 < argc; i += 2)

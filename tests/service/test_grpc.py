@@ -16,6 +16,10 @@ SERVICES = ["auricle.v1.Auricle", "grpc.health.v1.Health", "grpc.reflection.v1.S
             "grpc.reflection.v1alpha.ServerReflection"]
 
 
+with open(MODULE, "rb") as _file:
+    SANITIZED = b"__asan_" in _file.read()
+
+
 def described(data):
     """What grpc_fake says of the bytes that arrived."""
     total = sum(map(operator.mul, data, itertools.cycle([*range(2, 252), 1])))
@@ -301,7 +305,10 @@ class BadBytes(Case):
 
 
 class Limits(Case):
-    args = ("--message", "1000000")
+    args = ("--message", "1000000", "--upload", "999500")
+
+    def test_recording_over_the_servers_limit(self):
+        self.refused(Code.RESOURCE_EXHAUSTED, lambda: self.transcribe(bytes(999501)), "999500")
 
     def test_message_over_the_limit(self):
         for name in ("Transcribe", "TranscribeStream"):
@@ -487,7 +494,8 @@ class Listen(Case):
                                        if line.startswith("VmRSS")))
         self.assertEqual(finals, [2 * (i + 1) for i in range(n)] + [2 * n])
         self.assertLess(partials, n * 50)
-        self.assertLess(peak, 120 * 1024)
+        if not SANITIZED:  # a sanitizer keeps what was freed
+            self.assertLess(peak, 120 * 1024)
 
 
 class Tls(Case):
@@ -558,7 +566,9 @@ class Starting(unittest.TestCase):
         self.assertNotRegex(symbols, r" [tTdDbB] (service|recog|whisper|http)_")
         exported = subprocess.run(["nm", "-D", "--defined-only", MODULE], capture_output=True,
                                   text=True, check=True).stdout
-        self.assertEqual([line.split()[-1] for line in exported.splitlines()], ["api_grpc_module"])
+        names = [line.split()[-1] for line in exported.splitlines()]
+        self.assertEqual([name for name in names if not name.startswith("__odr_asan")],
+                         ["api_grpc_module"])
 
 
 if __name__ == "__main__":

@@ -415,11 +415,17 @@ static void tell_log(const struct rpc_call *call)
     enum au_log_level level = call->method && call->method->open ? AU_LOG_DEBUG : AU_LOG_INFO;
     if (!host->log_enabled(level))
         return;
-    const char *outcome = !call->status_sent ? "gone" : auricle_error_name(call->error);
-    host->log(level, "grpc %s %s%s%s %.0f ms id=%s",
-              call->method ? call->method->path : "unknown method", outcome,
-              call->sentence ? ": " : "", call->sentence ? call->sentence : "",
-              rpc_call_seconds(call) * 1000, call->id);
+    const struct au_log_field fields[] = {
+        {.key = "request_id", .text = call->id},
+        {.key = "path", .text = call->method ? call->method->path : "unknown"},
+        {.key = "outcome", .text = call->status_sent ? auricle_error_name(call->error) : "GONE"},
+        {.key = "ms", .number = (double)(int64_t)(rpc_call_seconds(call) * 1e3)},
+        {0},
+    };
+    if (call->sentence)
+        host->log_with(level, fields, "call over: %s", call->sentence);
+    else
+        host->log_with(level, fields, "call over");
 }
 
 static void on_closed(struct rpc_event *event, bool ok)

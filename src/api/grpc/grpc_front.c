@@ -50,6 +50,7 @@ static enum auricle_error list_models(struct service *service, struct service_en
 static const struct api_grpc_host functions = {
     .size = sizeof(struct api_grpc_host),
     .draining = service_draining,
+    .limits = service_get_limits,
     .making_progress = service_making_progress,
     .models = list_models,
     .admit = service_admit,
@@ -74,6 +75,7 @@ static const struct api_grpc_host functions = {
     .count_error = service_count_error,
     .log_enabled = au_log_enabled,
     .log = au_log,
+    .log_with = au_log_with,
 };
 
 enum auricle_error api_grpc_start(const struct api_grpc_config *config, struct service *service,

@@ -20,6 +20,7 @@ struct api_grpc_host {
     struct service_metrics *metrics;
 
     __typeof__(service_draining) *draining;
+    __typeof__(service_get_limits) *limits;
     __typeof__(service_making_progress) *making_progress;
     /* Every model that could be named, in a new array (au_free). */
     enum auricle_error (*models)(struct service *service, struct service_engine_entry **out,
@@ -50,6 +51,7 @@ struct api_grpc_host {
     __typeof__(service_count_error) *count_error;
     __typeof__(au_log_enabled) *log_enabled;
     __typeof__(au_log) *log;
+    __typeof__(au_log_with) *log_with;
 };
 
 struct api_grpc_config {
@@ -60,6 +62,8 @@ struct api_grpc_config {
     uint64_t max_buffered_bytes; /* of messages that are still arriving; 0: 512 MB. The library
                                     ends calls when it is exceeded */
     int keepalive_seconds;       /* a ping to a silent client that often; 0: 30 */
+    /* For recordings over 16 MiB, in files without a name; NULL: the temporary one. */
+    const char *spool_folder;
     /* Asked on the gRPC thread for every call but those of the health service. key: what follows
      * "Bearer " in its metadata, NULL without. INVALID: not let in (UNAUTHENTICATED). LIMIT: not
      * now (RESOURCE_EXHAUSTED, *retry_after_seconds). *grant is given back by `release` when the

@@ -115,7 +115,8 @@ bool rpc_call_accept(struct rpc_call *call, grpc_server *server, grpc_completion
 
 struct rpc_server {
     struct api_grpc_host host;
-    struct api_grpc_config config; /* pointers into it are not kept, but `context` */
+    struct api_grpc_config config; /* of its pointers only functions and their context */
+    char *spool_folder;            /* NULL: the temporary one */
     grpc_server *core;
     grpc_completion_queue *queue;
     int port;

@@ -155,6 +155,7 @@ static void release(struct rpc_server *server)
         grpc_completion_queue_destroy(server->queue);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
+    au_free(server->spool_folder);
     au_free(server);
     grpc_shutdown();
 }
@@ -358,6 +359,10 @@ static struct rpc_server *make(const struct api_grpc_config *config,
     struct rpc_server *server = au_calloc(1, sizeof *server);
     if (!server)
         return NULL;
+    if (config->spool_folder && !(server->spool_folder = au_strdup(config->spool_folder))) {
+        au_free(server);
+        return NULL;
+    }
     server->host = *host;
     server->config = (struct api_grpc_config){.max_message_bytes = config->max_message_bytes,
                                               .authorize = config->authorize,

@@ -224,7 +224,7 @@ static enum auricle_error unpack(struct rpc_call *call, struct transcribe *t,
         return au_fail(fault, AURICLE_E_NOMEM, "no memory for a message");
     enum auricle_error error = rpc_wire_split(t->pieces, n, AUDIO_FIELD, MAX_REST_BYTES, &t->split,
                                               fault);
-    if (error)
+    if (error) /* too much beside the audio is a mistake, not a matter of room */
         return error == AURICLE_E_LIMIT ? AURICLE_E_INVALID : error;
     t->asked = (Auricle__V1__TranscribeRequest *)(void *)rpc_unpack_bytes(
         &auricle__v1__transcribe_request__descriptor, (const uint8_t *)t->split.rest.data,
@@ -232,6 +232,11 @@ static enum auricle_error unpack(struct rpc_call *call, struct transcribe *t,
     au_buf_deinit(&t->split.rest);
     if (!t->asked)
         return fault->code;
+    uint64_t most = rpc_call_host(call)->limits(rpc_call_host(call)->service).max_upload_bytes;
+    if (most && t->split.n_bulk > most)
+        return au_fail(fault, AURICLE_E_LIMIT,
+                       "the recording has %zu bytes; this server takes up to %llu", t->split.n_bulk,
+                       (unsigned long long)most);
     if (t->split.n_bulk == 0)
         return au_fail(fault, AURICLE_E_INVALID,
                        "the request holds no audio; its field `audio` takes the recording's bytes");
@@ -256,8 +261,9 @@ static void on_message(struct rpc_call *call, grpc_byte_buffer *message)
     t->message = grpc_byte_buffer_copy(message); /* the same bytes, counted */
     error = unpack(call, t, &fault);
     if (!error) {
-        t->fd = t->split.n_bulk <= MAX_MEMORY_BYTES ? memfd_create("recording", MFD_CLOEXEC)
-                                                    : au_file_open_nameless(NULL);
+        t->fd = t->split.n_bulk <= MAX_MEMORY_BYTES
+                    ? memfd_create("recording", MFD_CLOEXEC)
+                    : au_file_open_nameless(rpc_call_server(call)->spool_folder);
         if (t->fd < 0)
             error = au_fail_errno(&fault, errno, "no file for the recording");
     }
