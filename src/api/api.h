@@ -17,8 +17,6 @@ struct api {
     struct service_access *access;
     const char *spool_folder; /* for uploads, in files without a name; NULL: the temporary one */
     int64_t started_unix_s;
-    const char *cpu_level; /* what computes: for /health */
-    int threads;
     atomic_size_t n_inside; /* requests of protected routes whose answer is not yet out */
 };
 

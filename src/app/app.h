@@ -35,6 +35,7 @@ struct app_command {
 };
 
 extern const struct app_command app_command_transcribe;
+extern const struct app_command app_command_serve;
 extern const struct app_command app_command_lang;
 extern const struct app_command app_command_vad;
 extern const struct app_command app_command_wer;
@@ -48,7 +49,8 @@ extern const struct app_command app_command_bench;
 struct app_general {
     bool help, quiet, verbose, timings;
     const char *config;
-    int log_level; /* enum au_log_level; < 0: not set */
+    int log_level;  /* enum au_log_level; < 0: not set */
+    int log_format; /* 0: text, 1: JSON */
 };
 extern const struct app_group app_group_general; /* every command has these */
 extern const struct app_group app_group_log;     /* for commands that write log lines */

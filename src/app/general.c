@@ -57,7 +57,14 @@ static const struct app_option log_options[] = {
      .parse = parse_log_level,
      .setting = "LOG_LEVEL",
      .help = "log lines of this level and above: debug, info, warning, error, off",
-     .otherwise = "warning"},
+     .otherwise = "warning; of serve: info"},
+    {.name = "log-format",
+     .kind = APP_CHOICE,
+     .value = "text|json",
+     .offset = offsetof(struct app_general, log_format),
+     .setting = "LOG_FORMAT",
+     .help = "log lines for people, or one JSON object per line for programs",
+     .otherwise = "text"},
     {.name = NULL},
 };
 const struct app_group app_group_log = {"Log", log_options};
@@ -78,6 +85,7 @@ static void start_log(const struct app_general *general)
     int level = general->log_level;
     if (level < 0)
         level = general->verbose || general->timings ? AU_LOG_INFO : AU_LOG_WARN;
+    au_log_use_json(general->log_format == 1);
     au_log_init(general->quiet && general->log_level < 0 ? AU_LOG_ERROR : (enum au_log_level)level);
 }
 

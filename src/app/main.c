@@ -14,8 +14,9 @@
 #include "service/media/worker.h"
 
 static const struct app_command *const commands[] = {
-    &app_command_transcribe, &app_command_lang,   &app_command_vad,   &app_command_wer,
-    &app_command_models,     &app_command_doctor, &app_command_bench, NULL,
+    &app_command_transcribe, &app_command_serve, &app_command_lang,
+    &app_command_vad,        &app_command_wer,   &app_command_models,
+    &app_command_doctor,     &app_command_bench, NULL,
 };
 
 static const struct app_command *find_command(const char *name)

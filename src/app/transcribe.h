@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "auricle/auricle.h"
 #include "recog/render/render.h"
+#include "service/registry/local.h"
 
 #define APP_MAX_FORMATS  8
 #define APP_MAX_SUPPRESS 512
@@ -46,6 +47,12 @@ enum auricle_error app_transcribe_parse_cpu_level(void *args, const char *value,
 void app_transcribe_args_init(struct app_transcribe_args *args, int argc, char *const *argv);
 /* Move what the parser could not place itself into args->options. */
 void app_transcribe_options_finish(struct app_transcribe_args *args);
+
+/* The model that the arguments name, loaded from the network where they allow it; *path is a new
+ * string. */
+AURICLE_MUST_CHECK enum auricle_error app_transcribe_find_model(
+    const struct app_transcribe_args *args, const struct service_model_folders *folders,
+    char **path, struct au_fault *fault);
 
 /* Load what the arguments ask for. Returns an exit code; where that is not 0 the fault has the
  * sentence, and *out may hold an engine that is still to be destroyed.                           */

@@ -61,9 +61,9 @@ static enum auricle_error find_default(const struct app_transcribe_args *args,
     return error;
 }
 
-static enum auricle_error find_model(const struct app_transcribe_args *args,
-                                     const struct service_model_folders *folders, char **path,
-                                     struct au_fault *fault)
+enum auricle_error app_transcribe_find_model(const struct app_transcribe_args *args,
+                                             const struct service_model_folders *folders,
+                                             char **path, struct au_fault *fault)
 {
     if (!args->model)
         return find_default(args, folders, path, fault);
@@ -98,7 +98,7 @@ static enum auricle_error find_paths(const struct app_transcribe_args *args, str
     struct service_model_folders folders;
     if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    enum auricle_error error = find_model(args, &folders, &out->model, fault);
+    enum auricle_error error = app_transcribe_find_model(args, &folders, &out->model, fault);
     if (!error)
         error = find_vad(args, &folders, &out->vad, fault);
     out->cache = service_cache_folder(args->cache);

@@ -13,7 +13,9 @@ static const char *environment(const char *name)
 {
     if (strcmp(name, "LOG_LEVEL") == 0)
         return "debug";
-    return strcmp(name, "MAX_FILE_SIZE") == 0 ? "1GB" : strcmp(name, "MODEL_PATH") ? NULL : "";
+    return strcmp(name, "MAX_CONCURRENT_JOBS") == 0 ? "1GB"
+           : strcmp(name, "MODEL_PATH")             ? NULL
+                                                    : "";
 }
 
 static char *config(char *folder, const char *text)
@@ -71,7 +73,8 @@ static void parts_that_are_absent_and_unknown_names_are_warned_of(void **state)
     struct service_settings settings;
     assert_int_equal(service_settings_load(path, environment, &settings, NULL), AURICLE_OK);
     const char *warnings = settings.warnings.data;
-    assert_non_null(strstr(warnings, "MAX_FILE_SIZE (environment) has no effect: the server"));
+    assert_non_null(
+        strstr(warnings, "MAX_CONCURRENT_JOBS (environment) has no effect: the job queue"));
     assert_non_null(strstr(warnings, "CUDA_VISIBLE_DEVICES ("));
     assert_non_null(strstr(warnings, "auricle.conf:2: no setting has the name OPM_NUM_THREADS"));
     service_settings_deinit(&settings);

@@ -69,6 +69,8 @@ static void health(struct http_request *request)
 {
     const struct api *api = api_of(request);
     const struct service_metrics *metrics = service_metrics_of(api->service);
+    const struct service_machine *machine = service_engines_machine(
+        service_engines_of(api->service));
     bool draining = service_draining(api->service);
     struct au_buf body;
     struct au_json_writer w;
@@ -79,8 +81,8 @@ static void health(struct http_request *request)
     put_text(&w, "version", auricle_version());
     put_int(&w, "uptime_seconds", au_wall_ms() / 1000 - api->started_unix_s);
     put_text(&w, "device", "cpu");
-    put_text(&w, "cpu_level", api->cpu_level);
-    put_int(&w, "threads", api->threads);
+    put_text(&w, "cpu_level", machine->cpu_level);
+    put_int(&w, "threads", machine->threads);
     put_models(&w, service_engines_of(api->service));
     put_int(&w, "sessions", service_gauge_get(metrics, SERVICE_GAUGE_SESSIONS));
     put_int(&w, "live_sessions", service_gauge_get(metrics, SERVICE_GAUGE_LIVE));

@@ -49,6 +49,7 @@ struct service_engines {
     struct service_model_folders folders;
     char *default_name, *default_path;
     char *pinned;
+    struct service_machine machine;
 
     pthread_mutex_t lock;
     pthread_cond_t wake; /* the loader: a job, a release, the end */
@@ -493,6 +494,24 @@ static enum auricle_error load_pinned(struct service_engines *pool, struct au_fa
     return error;
 }
 
+static void note_machine(struct service_engines *pool)
+{
+    struct auricle_model_info info;
+    auricle_engine_info(pool->loaded->engine, &info);
+    struct service_machine *m = &pool->machine;
+    au_str_copy(m->model, sizeof m->model, pool->default_name);
+    au_str_copy(m->compute, sizeof m->compute, info.compute);
+    au_str_copy(m->cpu_level, sizeof m->cpu_level, info.cpu_level);
+    m->threads = info.threads;
+    m->weight_bytes = info.weight_bytes;
+    m->silero = pool->vad_model != NULL;
+}
+
+const struct service_machine *service_engines_machine(const struct service_engines *engines)
+{
+    return &engines->machine;
+}
+
 static enum auricle_error start_loader(struct service_engines *pool, struct au_fault *fault)
 {
     pthread_condattr_t attributes;
@@ -516,6 +535,8 @@ enum auricle_error service_engines_create(const struct service_engines_config *c
     enum auricle_error error = configure(pool, config, fault);
     if (!error)
         error = load_first(pool, pool->default_name, pool->default_path, false, fault);
+    if (!error)
+        note_machine(pool);
     if (!error)
         error = load_pinned(pool, fault);
     if (!error)

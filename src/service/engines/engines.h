@@ -64,6 +64,16 @@ AURICLE_MUST_CHECK enum auricle_error service_engines_check(struct service_engin
                                                             const char *name,
                                                             struct au_fault *fault);
 
+/* What computes, as found when the first model was loaded. */
+struct service_machine {
+    char model[128]; /* the default, as listed */
+    char compute[16], cpu_level[32];
+    int threads;
+    uint64_t weight_bytes; /* of the default model */
+    bool silero;           /* voice activity by a model; else by loudness */
+};
+const struct service_machine *service_engines_machine(const struct service_engines *engines);
+
 /* Every model that could be named, for /v1/models; loaded or not. */
 struct service_engine_entry {
     char name[128];

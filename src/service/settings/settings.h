@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define SERVICE_N_SETTINGS 32 /* room for every known name */
+#define SERVICE_N_SETTINGS 48 /* room for every known name */
 
 struct service_setting {
     const char *name; /* static; NULL ends the table */
