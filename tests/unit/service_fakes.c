@@ -31,7 +31,8 @@ static struct {
     int n_leases, n_sessions, n_decodes;
     /* runs */
     bool closed;
-    size_t passes, n_arrived;
+    size_t passes;
+    bool waits_at_gate;
     struct fake_run runs[FAKE_MAX_RUNS];
     size_t n_runs;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -45,6 +46,27 @@ static void unlock(void)
 {
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
+}
+
+/* ---- Time (the linker's --wrap) -------------------------------------------------------------- */
+
+int64_t __real_au_now_ns(void);
+int64_t __wrap_au_now_ns(void);
+static _Atomic int64_t turned_ns;
+
+int64_t __wrap_au_now_ns(void)
+{
+    return __real_au_now_ns() + atomic_load(&turned_ns);
+}
+
+void fake_clock_reset(void)
+{
+    atomic_store(&turned_ns, 0);
+}
+
+void fake_clock_turn(int seconds)
+{
+    atomic_fetch_add(&turned_ns, seconds * INT64_C(1000000000));
 }
 
 /* ---- Media ----------------------------------------------------------------------------------- */
@@ -300,7 +322,7 @@ void fake_engine_step(size_t n)
     size_t until = fake.n_runs + n;
     fake.passes += n;
     pthread_cond_broadcast(&fake.changed);
-    while (fake.n_runs < until)
+    while (fake.n_runs < until || !fake.waits_at_gate)
         pthread_cond_wait(&fake.changed, &fake.lock);
     unlock();
 }
@@ -344,8 +366,11 @@ void auricle_engine_run(struct auricle_engine *engine, struct auricle_unit *cons
 {
     assert_ptr_equal(engine, &the_engine.engine);
     lock();
+    fake.waits_at_gate = true;
+    pthread_cond_broadcast(&fake.changed);
     while (fake.closed && !fake.passes)
         pthread_cond_wait(&fake.changed, &fake.lock);
+    fake.waits_at_gate = false;
     fake.passes -= fake.closed;
     if (fake.n_runs < FAKE_MAX_RUNS)
         fake.runs[fake.n_runs++] = describe(units, n);

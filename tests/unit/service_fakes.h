@@ -20,6 +20,10 @@ struct fake_run {
     size_t most_of_one; /* windows that one session had in it */
 };
 
+/* ---- Time ---- */
+void fake_clock_reset(void);
+void fake_clock_turn(int seconds); /* au_now_ns is that much later from now on */
+
 /* ---- Media ---- */
 void fake_media_set(size_t n_samples, enum auricle_error ends_with); /* of decodings from now on */
 void fake_media_decoded(size_t n_samples); /* of all: this many are there; SIZE_MAX: to the end */
@@ -29,7 +33,7 @@ void fake_media_refuses(enum auricle_error error); /* OK: it does not */
 void fake_engines_hold(bool hold);                  /* models are not had until released */
 void fake_engines_refuse(enum auricle_error error); /* OK: they are had */
 void fake_engine_gate(bool closed);                 /* runs wait */
-void fake_engine_step(size_t n);                    /* let n runs pass a closed gate, wait for it */
+void fake_engine_step(size_t n); /* let n runs pass a closed gate; until the next is there */
 size_t fake_engine_runs(struct fake_run *out, size_t max); /* so far */
 void fake_engine_forget(void);
 void fake_session_refuse(enum auricle_error error); /* making one fails like this */

@@ -179,6 +179,7 @@ static void stop_service(struct service *service)
 static int setup(void **state)
 {
     (void)state;
+    fake_clock_reset();
     fake_media_set(10 * FAKE_WINDOW + 7, AURICLE_OK);
     fake_media_decoded(SIZE_MAX);
     fake_media_refuses(AURICLE_OK);
@@ -708,11 +709,41 @@ static void a_drain_hears_everybody_out(void **state)
     struct service_live *more;
     assert_int_equal(service_live_open(service, &spec, &sink, &more, &retry, &fault),
                      AURICLE_E_LIMIT);
+    say(live, FAKE_WINDOW); /* dropped */
+    service_live_close(live);
     size_t taken;
     assert_int_equal(service_live_feed(live, (const uint8_t *)"ab", 2, &taken, &fault),
                      AURICLE_E_STATE);
     service_live_detach(live);
     service_request_release(request);
+    stop_service(service);
+    assert_int_equal(speaker.n_segments, 4);
+}
+
+static void a_session_nobody_feeds_is_closed(void **state)
+{
+    (void)state;
+    static struct ear ear;
+    struct service *service = start_service(NULL);
+    struct service_live *live = open_live(service, &ear, 0), *other;
+    static struct ear unheard;
+    say(live, FAKE_WINDOW + 5);
+    wait_segments(&ear, 1);
+    fake_clock_turn(14 * 60);
+    other = open_live(service, &unheard, 0); /* so that the scheduler looks up */
+    say(other, FAKE_WINDOW);
+    wait_segments(&unheard, 1);
+    assert_int_equal(ear.n_done, 0);
+    fake_clock_turn(2 * 60);
+    say(other, FAKE_WINDOW);
+    wait_done(&ear);
+    assert_int_equal(ear.error, AURICLE_E_TIMEOUT);
+    assert_non_null(strstr(ear.sentence, "15 minutes"));
+    assert_int_equal(ear.n_segments, 2); /* the tail was heard all the same */
+    assert_int_equal(unheard.n_done, 0);
+    say(live, 1); /* dropped, not refused */
+    service_live_detach(live);
+    service_live_abort(other);
     stop_service(service);
 }
 
@@ -750,6 +781,29 @@ static void sessions_are_listed(void **state)
     fake_assert_clean();
 }
 
+static void a_stuck_engine_is_noticed(void **state)
+{
+    (void)state;
+    static struct ear ear;
+    struct au_fault why = {0};
+    struct service *service = start_service(NULL);
+    fake_clock_turn(3600); /* nothing to do is no fault */
+    assert_true(service_making_progress(service, &why));
+    fake_engine_gate(true);
+    struct service_request *request = start_request(service, &ear, SERVICE_PRIORITY_WAITING);
+    fake_engine_step(2);
+    assert_true(service_making_progress(service, &why));
+    fake_clock_turn(60);
+    assert_false(service_making_progress(service, &why));
+    assert_non_null(strstr(why.text, "none was finished for 60 s"));
+    fake_engine_step(2);
+    assert_true(service_making_progress(service, &why));
+    fake_engine_gate(false);
+    wait_done(&ear);
+    service_request_release(request);
+    stop_service(service);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -772,7 +826,9 @@ int main(void)
         TEST(an_aborted_session_says_nothing_more),
         TEST(nobody_comes_back),
         TEST(a_drain_hears_everybody_out),
+        TEST(a_session_nobody_feeds_is_closed),
         TEST(sessions_are_listed),
+        TEST(a_stuck_engine_is_noticed),
     };
     return cmocka_run_group_tests_name("service_work", tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@ struct service_live {
     struct service_live_audio audio;
     struct service_live_out out;
     bool over; /* its place in the admission was given back; the scheduler's */
+    bool idle; /* nobody fed it for too long; it was closed for that. The scheduler\'s */
     int64_t
         spoken_ns; /* somebody began to speak and no word was told yet; 0: no. The scheduler's */
     struct service_live *previous, *next; /* service->lives, under its lock */
@@ -153,11 +154,13 @@ static enum auricle_error check(struct service_work *work, int64_t now_ns,
         why = "out of memory while keeping what was said";
         error = AURICLE_E_NOMEM;
     }
-    if (!why && now_ns - atomic_load(&live->audio.fed_ns) >= IDLE_NS) {
+    if (!why && !live->idle && now_ns - atomic_load(&live->audio.fed_ns) >= IDLE_NS) {
         struct au_fault idle;
+        live->idle = true;
         (void)au_fail(&idle, AURICLE_E_TIMEOUT, "no audio came for %d minutes",
                       SERVICE_LIVE_IDLE_SECONDS / 60);
-        service_live_audio_close(&live->audio, &idle);
+        service_live_audio_end(&live->audio, &idle);
+        service_work_poke(work);
     }
     au_str_copy(message->text, sizeof(message->text), why ? why : "");
     return why ? error : AURICLE_OK;
@@ -168,9 +171,7 @@ static int64_t due(const struct service_work *work)
     const struct service_live *live = (const struct service_live *)work;
     int64_t detached_ns = atomic_load(&live->out.detached_ns);
     int64_t late_ns = detached_ns ? detached_ns + live->resume_ns : INT64_MAX;
-    int64_t idle_ns = atomic_load(&live->audio.fed_ns) + IDLE_NS;
-    if (idle_ns <= au_now_ns()) /* closed for that already */
-        return late_ns;
+    int64_t idle_ns = live->idle ? INT64_MAX : atomic_load(&live->audio.fed_ns) + IDLE_NS;
     return idle_ns < late_ns ? idle_ns : late_ns;
 }
 
@@ -326,7 +327,7 @@ void service_live_finalize(struct service_live *live)
 
 void service_live_close(struct service_live *live)
 {
-    service_live_audio_close(&live->audio, NULL);
+    service_live_audio_close(&live->audio);
     service_work_poke(&live->work);
 }
 
@@ -378,7 +379,7 @@ void service_lives_close(struct service *service)
 {
     pthread_mutex_lock(&service->lives_lock);
     for (struct service_live *live = service->lives; live; live = live->next) {
-        service_live_audio_close(&live->audio, NULL);
+        service_live_audio_end(&live->audio, NULL);
         service_work_poke(&live->work);
     }
     pthread_mutex_unlock(&service->lives_lock);

@@ -48,7 +48,9 @@ AURICLE_MUST_CHECK enum auricle_error service_live_open(struct service *service,
 const char *service_live_session_id(const struct service_live *live);
 
 /* Bytes of audio as they come. Returns how many were taken: fewer than n when the session cannot
- * keep up (the connection stops reading until on_event or a later try).                          */
+ * keep up (the connection stops reading until on_event or a later try). What comes after the
+ * session ended by itself is dropped: on_done says why. Errors: STATE (after
+ * service_live_close), NOMEM. */
 AURICLE_MUST_CHECK enum auricle_error service_live_feed(struct service_live *live,
                                                         const uint8_t *bytes, size_t n,
                                                         size_t *n_taken, struct au_fault *fault);

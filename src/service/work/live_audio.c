@@ -172,9 +172,11 @@ enum auricle_error service_live_audio_feed(struct service_live_audio *audio, con
     enum auricle_error error = AURICLE_OK;
     atomic_store(&audio->fed_ns, au_now_ns());
     pthread_mutex_lock(&audio->lock);
-    if (audio->over || audio->closed)
-        error = au_fail(fault, AURICLE_E_STATE, "this live session takes no more audio: it %s",
-                        audio->over ? "is over" : "was closed");
+    if (audio->wished)
+        error = au_fail(fault, AURICLE_E_STATE,
+                        "this live session takes no more audio: it was closed");
+    else if (audio->over || audio->closed)
+        taken = n;
     else if (n)
         error = audio->push ? feed_raw(audio, bytes, n, &taken)
                             : feed_container(audio, bytes, n, &taken);
@@ -206,20 +208,33 @@ static void push_rest(struct service_live_audio *audio)
     } while (made);
 }
 
-void service_live_audio_close(struct service_live_audio *audio, const struct au_fault *why)
+static void end(struct service_live_audio *audio, const struct au_fault *why)
+{
+    if (audio->closed)
+        return;
+    audio->closed = true;
+    if (why)
+        audio->fault = *why;
+    if (audio->push && !audio->over)
+        push_rest(audio);
+    if (audio->socket >= 0)
+        close(audio->socket);
+    audio->socket = -1;
+    drain(audio);
+}
+
+void service_live_audio_close(struct service_live_audio *audio)
 {
     pthread_mutex_lock(&audio->lock);
-    if (!audio->closed) {
-        audio->closed = true;
-        if (why)
-            audio->fault = *why;
-        if (audio->push && !audio->over)
-            push_rest(audio);
-        if (audio->socket >= 0)
-            close(audio->socket);
-        audio->socket = -1;
-        drain(audio);
-    }
+    audio->wished = true;
+    end(audio, NULL);
+    pthread_mutex_unlock(&audio->lock);
+}
+
+void service_live_audio_end(struct service_live_audio *audio, const struct au_fault *why)
+{
+    pthread_mutex_lock(&audio->lock);
+    end(audio, why);
     pthread_mutex_unlock(&audio->lock);
 }
 

@@ -25,6 +25,7 @@ struct service_live_audio {
     float *pending;                  /* [room], of which n_pending from first_pending on */
     size_t first_pending, n_pending, room, limit;
     unsigned n_flushes; /* wanted, not yet asked of the session */
+    bool wished;        /* closed by who feeds it */
     bool closed;        /* no more is to come */
     bool close_told;    /* and the session knows */
     bool over;          /* nobody takes it any more */
@@ -48,8 +49,10 @@ AURICLE_MUST_CHECK enum auricle_error service_live_audio_feed(struct service_liv
                                                               size_t *n_taken,
                                                               struct au_fault *fault);
 void service_live_audio_flush(struct service_live_audio *audio);
-/* why NULL: as wished. Any thread. */
-void service_live_audio_close(struct service_live_audio *audio, const struct au_fault *why);
+void service_live_audio_close(struct service_live_audio *audio);
+/* No more is taken, though nobody who feeds it wished so; why NULL: no fault of the audio's.
+ * What is fed from now on is dropped, since the sink is about to hear the reason. Any thread.    */
+void service_live_audio_end(struct service_live_audio *audio, const struct au_fault *why);
 
 /* The scheduler's thread. session NULL: it takes no more, nor will another. */
 void service_live_audio_use(struct service_live_audio *audio, struct auricle_session *session);

@@ -57,6 +57,7 @@ static void wake(struct service_scheduler *s)
 void service_work_poke(struct service_work *work)
 {
     atomic_store(&work->poked, true);
+    atomic_store(&work->unseen, true);
     wake(work->scheduler);
 }
 
@@ -326,7 +327,8 @@ static int64_t look_after(struct service_scheduler *s, struct service_work_list 
     for (struct service_work *work = list->first, *next; work; work = next) {
         next = work->next;
         int64_t due = due_of(work);
-        if ((stopping || due <= now || atomic_load(&work->poked)) && look(s, work, now))
+        bool unseen = atomic_exchange(&work->unseen, false);
+        if ((stopping || unseen || due <= now) && look(s, work, now))
             continue;
         due = due <= now ? due_of(work) : due;
         first_due = due < first_due ? due : first_due;

@@ -21,6 +21,7 @@ void service_work_init(struct service_work *work, struct service_scheduler *sche
     work->shown_total = -1;
     atomic_init(&work->refs, 1);
     atomic_init(&work->poked, false);
+    atomic_init(&work->unseen, false);
     atomic_init(&work->cancelled, false);
     atomic_init(&work->loan, SERVICE_LOAN_PENDING);
     au_str_copy(work->id, sizeof(work->id), id ? id : "");

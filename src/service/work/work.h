@@ -65,7 +65,8 @@ struct service_work {
 
     /* Any thread. */
     atomic_int refs;
-    atomic_bool poked;     /* something came: audio, a lease, a wish to end */
+    atomic_bool poked;     /* something came that the session may want */
+    atomic_bool unseen;    /* or that `check` should see; each is taken back by who looks */
     atomic_bool cancelled; /* poke after setting */
     atomic_int loan;       /* enum loan of scheduler.c */
     struct service_engine *lease;
