@@ -195,6 +195,7 @@ static bool over(struct service_work *work, enum auricle_error error, const char
     outcome.sentence = sentence ? sentence : outcome.error ? "out of memory" : NULL;
     outcome.result = result;
     outcome.model = leased ? service_engine_name(work->lease) : NULL;
+    outcome.engine = leased ? service_engine_get(work->lease) : NULL;
     service_decode_info(request->decode, &outcome.media);
     fill_timings(request, result, &outcome);
     if (result)
