@@ -76,11 +76,14 @@ class Server:
     def connect(self, timeout=60):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def ask(self, method, path, body=None, headers=None):
+    def ask(self, method, path, body=None, headers=None, chunked=False):
         """One request on a connection of its own."""
         connection = self.connect()
+        headers = dict(headers or {})
+        if chunked:
+            headers["Transfer-Encoding"] = "chunked"
         try:
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, headers, encode_chunked=chunked)
             return Answer(connection.getresponse())
         finally:
             connection.close()
@@ -120,14 +123,15 @@ class Answer:
         return [json.loads(line[6:]) for line in self.text().split("\n") if line.startswith("data: ")]
 
 
-def form(fields, file=None, name="talk.flac"):
+def form(fields, file=None, name="talk.flac", file_first=False):
     boundary = uuid.uuid4().hex
     parts = []
     for key, value in fields:
         parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n'.encode()
                      + (value if isinstance(value, bytes) else value.encode()) + b"\r\n")
     if file is not None:
-        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"'
+        parts.insert(0 if file_first else len(parts),
+                     f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"'
                      '\r\nContent-Type: application/octet-stream\r\n\r\n'.encode() + file + b"\r\n")
     parts.append(f"--{boundary}--\r\n".encode())
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"

@@ -114,7 +114,7 @@ class Formats(Case):
     def test_log_probabilities(self):
         document = SERVER.transcribe([("include[]", "logprobs")]).json()
         heard = b"".join(bytes(token["bytes"]) for token in document["logprobs"])
-        self.assertEqual(heard.decode().strip(), document["text"])
+        self.assertEqual(heard.decode(errors="replace").strip(), document["text"])
         for token in document["logprobs"]:
             self.assertLessEqual(token["logprob"], 0)
 
@@ -159,8 +159,8 @@ class Bodies(Case):
     def test_chunked_uploads_are_taken(self):
         body, content_type = form([("model", "whisper-1")], read(NOTE))
         pieces = (body[i:i + 1000] for i in range(0, len(body), 1000))
-        answer = SERVER.ask("POST", TRANSCRIPTIONS, pieces,
-                            {"Content-Type": content_type, "Transfer-Encoding": "chunked"})
+        answer = SERVER.ask("POST", TRANSCRIPTIONS, pieces, {"Content-Type": content_type},
+                            chunked=True)
         self.assertEqual(self.heard(answer), self.heard(SERVER.transcribe(file=read(NOTE))))
 
     def test_expect_continue(self):
@@ -184,16 +184,11 @@ class Bodies(Case):
 
     def test_too_large_in_chunks(self):
         pieces = (bytes(100000) for _ in range(80))
-        connection = SERVER.connect()
-        self.addCleanup(connection.close)
         try:
-            connection.request("POST", TRANSCRIPTIONS, pieces,
-                               {"Content-Type": "audio/wav", "Transfer-Encoding": "chunked"})
+            answer = SERVER.ask("POST", TRANSCRIPTIONS, pieces, {"Content-Type": "audio/wav"},
+                                chunked=True)
+            self.expect_error(answer, 413, "file", code="too_large")
         except (BrokenPipeError, ConnectionResetError):
-            pass
-        try:
-            self.assertEqual(connection.getresponse().status, 413)
-        except (ConnectionResetError, BrokenPipeError):
             pass  # the answer was overrun by what was still being sent
         self.expect(SERVER.ask("GET", "/health"), 200)
 
@@ -202,12 +197,8 @@ class Bodies(Case):
             self.heard(SERVER.transcribe([(name, "auricle"), (name, "speech")]))
 
     def test_fields_after_the_file(self):
-        body, content_type = form([("response_format", "text")], None)
-        file, _ = form([], read(NOTE))
-        boundary = content_type.split("=")[1]
-        head = file[:file.rindex(b"--", 0, len(file) - 6)]
-        head = head[:head.rindex(b"\r\n--") + 2].replace(file[2:34], boundary.encode())
-        answer = SERVER.ask("POST", TRANSCRIPTIONS, head + body, {"Content-Type": content_type})
+        body, content_type = form([("response_format", "text")], read(NOTE), file_first=True)
+        answer = SERVER.ask("POST", TRANSCRIPTIONS, body, {"Content-Type": content_type})
         self.expect(answer, 200)
         self.assertTrue(answer.type.startswith("text/plain"))
 
