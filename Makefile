@@ -33,10 +33,12 @@ demo: build
 	@tools/demo.py $(BUILD)/auricle $(if $(FILE),'$(FILE)')
 
 test: build
+	@tools/install-sdk.sh
 	@tools/run_tests.py $(BUILD) --suite fast
 
 check-long: build
-	@tools/install-deps.sh dev
+	@tools/install-deps.sh dev browser
+	@tools/install-sdk.sh
 	@tools/check_long.sh $(BUILD)
 
 format:

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs what auricle needs and this machine lacks. Run as: install-deps.sh [build] [test] [dev]
+# Installs what auricle needs and this machine lacks.
+# Run as: install-deps.sh [build] [test] [dev] [browser]
 #   build  what it takes to build and run the program (the default)
 #   test   what `make test` needs beyond that
 #   dev    clang, clang-format 14, ccache, valgrind, a compiler and an emulator for 64-bit ARM
+#   browser  Chromium and ffmpeg, for the test of the page
 # Each part is looked for by what it provides (a command, a pkg-config module), so libraries that
 # came another way count too. Packages come from apt (Debian 12, Ubuntu 24.04), as root or with
 # sudo. Where everything is there nothing is done, on any system.
@@ -73,13 +75,19 @@ need_dev() {
     need_command qemu-aarch64 qemu-user
 }
 
+need_browser() {
+    need_command chromium chromium
+    need_command ffmpeg ffmpeg
+}
+
 [ $# -gt 0 ] || set -- build
 for part in "$@"; do
     case $part in
     build) need_build ;;
     test) need_test ;;
     dev) need_dev ;;
-    *) echo "install-deps.sh: unknown part '$part' (build, test, dev)" >&2; exit 2 ;;
+    browser) need_browser ;;
+    *) echo "install-deps.sh: unknown part '$part' (build, test, dev, browser)" >&2; exit 2 ;;
     esac
 done
 [ -n "$missing" ] || exit 0
