@@ -1,6 +1,7 @@
 /* Loading a model and reserving the memory to run it. See engine.h. */
 #include "recog/engine.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "audio/decode.h"
@@ -21,6 +22,23 @@ enum {
 size_t recog_engine_window_frames(const struct auricle_engine *engine)
 {
     return (size_t)engine->dims->n_audio_ctx * 2;
+}
+
+size_t recog_engine_window_mel(const struct auricle_engine *engine, const float *samples, size_t n,
+                               float *mel)
+{
+    size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
+    size_t inside = (n + AUDIO_MEL_HOP - 1) / AUDIO_MEL_HOP;
+    inside = inside < window ? inside : window;
+    /* The end is never mirrored: silence follows. */
+    struct audio_span span = {.samples = samples,
+                              .count = n,
+                              .total = (int64_t)(window + 2) * AUDIO_MEL_HOP + AUDIO_MEL_FFT};
+    float max = -INFINITY;
+    audio_mel_log(engine->mel, &span, 0, (int64_t)inside, mel, &max);
+    audio_mel_normalise(mel, inside * n_mels, max);
+    memset(mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
+    return inside;
 }
 
 /* ---- Compute --------------------------------------------------------------------------------- */

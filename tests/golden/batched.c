@@ -125,6 +125,170 @@ static void what_follows_text_that_ends_early_is_heard(void **state)
     auricle_engine_destroy(many);
 }
 
+/* Options under which the random model says the same few words for ever, at every temperature. */
+static void looping_options(struct auricle_options *options, int32_t *suppress, int n_suppressed)
+{
+    enum { WORD = 1000 };
+    for (int32_t id = 0; id < n_suppressed; id++)
+        suppress[id] = id == WORD ? 0 : id; /* end-of-text and timestamps too */
+    options_for(options);
+    options->suppress_tokens = suppress;
+    options->n_suppress_tokens = n_suppressed;
+    options->vad = AURICLE_VAD_ENERGY;
+    options->vad_max_speech_seconds = 0;
+    options->without_timestamps = true;
+    options->max_tokens = 40;
+    options->word_timestamps = false;
+    options->filter = true;
+}
+
+/* Each window once whole and once in halves, whose text is dropped by name. */
+static void text_in_circles_is_heard_again_in_halves(void **state)
+{
+    (void)state;
+    enum { N_SUPPRESSED = 51865 };
+    static int32_t suppress[N_SUPPRESSED];
+    struct auricle_options options;
+    looping_options(&options, suppress, N_SUPPRESSED);
+    struct auricle_engine *one = load(1, 1), *many = load(8, 2);
+    struct auricle_result *a = run(one, &options), *b = run(many, &options);
+    assert_same(a, b);
+    assert_int_equal(a->n_segments, 0);
+    assert_int_equal(a->n_filtered, b->n_filtered);
+    assert_true(a->n_filtered > 1 && a->n_filtered % 2 == 0);
+    assert_int_equal(a->timings.encoder_windows, a->n_filtered / 2 * 3);
+    for (size_t i = 0; i < a->n_filtered; i++) {
+        assert_non_null(a->filtered[i].filtered_by);
+        assert_true(i == 0 || a->filtered[i].start >= a->filtered[i - 1].end - 1e-6);
+        assert_true(fabs(a->filtered[i].start - b->filtered[i].start) < 1e-9);
+    }
+    auricle_result_destroy(a);
+    auricle_result_destroy(b);
+    /* Not where invented text is left alone, nor where nothing is to be tried twice. */
+    for (int i = 0; i < 2; i++) {
+        looping_options(&options, suppress, N_SUPPRESSED);
+        options.filter = i > 0;
+        options.n_temperatures = i == 0 ? 2 : 1;
+        a = run(many, &options);
+        assert_int_equal(a->timings.encoder_windows, a->n_segments + a->n_filtered);
+        auricle_result_destroy(a);
+    }
+    auricle_engine_destroy(one);
+    auricle_engine_destroy(many);
+}
+
+static size_t count_within(const struct auricle_segment *segments, size_t n, float limit)
+{
+    size_t n_within = 0;
+    for (size_t i = 0; i < n; i++)
+        n_within += segments[i].n_tokens > 0 && segments[i].compression_ratio <= limit;
+    return n_within;
+}
+
+/* With a limit that a window's text fails, its halves are heard and judged by their own text. */
+static void each_half_is_judged_by_itself(void **state)
+{
+    (void)state;
+    struct auricle_options options;
+    struct auricle_engine *engine = load(8, 2);
+    size_t n_within = 0;
+    for (int i = 0; i < 7 && !n_within; i++) {
+        options_for(&options);
+        options.word_timestamps = false;
+        options.vad = AURICLE_VAD_OFF;
+        options.offset_seconds = 8 * i;
+        options.duration_seconds = 18;
+        options.logprob_threshold = NAN;
+        options.max_tokens = 60;
+        options.temperatures[1] = 0.01f; /* as good as greedy */
+        struct auricle_result *whole = run(engine, &options);
+        assert_true(whole->n_segments > 0);
+        float limit = whole->segments[0].compression_ratio - 0.01f;
+        options.filter = true;
+        options.compression_ratio_threshold = limit;
+        struct auricle_result *halves = run(engine, &options);
+        assert_true(halves->timings.encoder_windows > whole->timings.encoder_windows);
+        n_within = count_within(halves->segments, halves->n_segments, limit) +
+                   count_within(halves->filtered, halves->n_filtered, limit);
+        print_message("limit %.2f: %zu windows, %zu segments within\n", (double)limit,
+                      (size_t)halves->timings.encoder_windows, n_within);
+        auricle_result_destroy(whole);
+        auricle_result_destroy(halves);
+    }
+    assert_true(n_within > 0);
+    auricle_engine_destroy(engine);
+}
+
+/* Above temperature 0 each window draws its own numbers, the same in every batch. */
+static void windows_draw_their_own_numbers(void **state)
+{
+    (void)state;
+    struct auricle_options options;
+    options_for(&options);
+    options.n_temperatures = 1;
+    options.temperatures[0] = 1.0f;
+    options.word_timestamps = false;
+    options.max_tokens = 16;
+    struct auricle_engine *one = load(1, 1), *many = load(8, 2);
+    char *sound = au_test_fixture("audio/jfk_16k.wav");
+    size_t n;
+    float *samples = au_test_sound(sound, &n), *twice = au_alloc_array(60 * 16000, sizeof(float));
+    struct auricle_result *results[2];
+    struct auricle_message message;
+    options.vad = AURICLE_VAD_OFF;
+    const double clips[] = {0, 5, 5, 10};
+    memcpy(twice, samples, 5 * 16000 * sizeof(float));
+    memcpy(twice + 5 * 16000, samples, 5 * 16000 * sizeof(float)); /* the same sound again */
+    options.clip_seconds = clips;
+    options.n_clip_seconds = 4;
+    for (int i = 0; i < 2; i++)
+        au_test_ok(auricle_transcribe_samples(i ? many : one, twice, 10 * 16000, &options, NULL,
+                                              &results[i], &message),
+                   NULL);
+    assert_same(results[0], results[1]);
+    const struct auricle_segment *first = &results[0]->segments[0],
+                                 *last = &results[0]->segments[results[0]->n_segments - 1];
+    assert_true(first->seek != last->seek);
+    assert_string_not_equal(first->text, last->text);
+    auricle_result_destroy(results[0]);
+    auricle_result_destroy(results[1]);
+    au_free(samples);
+    au_free(twice);
+    au_free(sound);
+    auricle_engine_destroy(one);
+    auricle_engine_destroy(many);
+}
+
+/* Both hear the same window: sound, and zeros behind it. */
+static void language_is_told_as_transcription_does(void **state)
+{
+    (void)state;
+    struct auricle_options options;
+    struct auricle_message message;
+    options_for(&options);
+    options.vad = AURICLE_VAD_OFF;
+    options.max_tokens = 2;
+    options.n_temperatures = 1;
+    struct auricle_engine *engine = load(1, 1);
+    char *sound = au_test_fixture("audio/jfk_16k.wav");
+    size_t n, n_languages;
+    float *samples = au_test_sound(sound, &n), probability[128];
+    struct auricle_result *result = NULL;
+    au_test_ok(auricle_transcribe_samples(engine, samples, n, &options, NULL, &result, &message),
+               NULL);
+    au_test_ok(auricle_detect_language(engine, samples, n, probability, &n_languages, &message),
+               NULL);
+    size_t best = 0;
+    for (size_t i = 1; i < n_languages; i++)
+        best = probability[i] > probability[best] ? i : best;
+    assert_string_equal(result->language, auricle_language_code(best));
+    assert_memory_equal(&result->language_probability, &probability[best], sizeof(float));
+    auricle_result_destroy(result);
+    au_free(samples);
+    au_free(sound);
+    auricle_engine_destroy(engine);
+}
+
 static void segments_are_in_order_and_inside(void **state)
 {
     (void)state;
@@ -192,6 +356,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_follows_text_that_ends_early_is_heard),
         cmocka_unit_test(batch_size_and_threads_change_nothing),
+        cmocka_unit_test(text_in_circles_is_heard_again_in_halves),
+        cmocka_unit_test(each_half_is_judged_by_itself),
+        cmocka_unit_test(windows_draw_their_own_numbers),
+        cmocka_unit_test(language_is_told_as_transcription_does),
         cmocka_unit_test(segments_are_in_order_and_inside),
         cmocka_unit_test(silence_gives_no_text),
         cmocka_unit_test(conditioning_needs_the_sequential_form),

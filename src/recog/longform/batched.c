@@ -11,7 +11,8 @@
  *
  * A model sometimes ends its text long before the speech in the window ends. The sequential form
  * would begin the next window there; so does this one: the unheard rest moves to the front of its
- * slot and is decoded as another window, in the same place of the order.                         */
+ * slot and is decoded as another window, in the same place of the order. So are the two halves of a
+ * window whose text went round in circles at every temperature.                                  */
 #include "recog/longform/batched.h"
 
 #include <assert.h>
@@ -31,9 +32,18 @@ enum {
     SAMPLES_PER_MS = AUDIO_RATE_HZ / 1000,
 };
 
+/* The second half of a window whose first half is being heard. */
+struct half {
+    struct recog_timeline timeline;
+    size_t n_frames;
+    float values[]; /* log-mel [n_frames, n_mels], then loudness [n_frames] */
+};
+
 struct slot {
     struct recog_task *task; /* NULL: not made yet */
     struct recog_timeline timeline;
+    bool split;         /* its window was cut in two */
+    struct half *later; /* NULL: there is none */
 };
 
 struct batched {
@@ -62,8 +72,10 @@ static void destroy(void *self)
     struct batched *b = self;
     if (!b)
         return;
-    for (size_t i = 0; b->slots && i < b->n_slots; i++)
+    for (size_t i = 0; b->slots && i < b->n_slots; i++) {
         recog_task_destroy(b->slots[i].task);
+        au_free(b->slots[i].later);
+    }
     recog_detect_deinit(&b->detect);
     recog_packer_destroy(b->packer);
     au_free(b->slots);
@@ -118,23 +130,20 @@ static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
 
 /* ---- Filling --------------------------------------------------------------------------------- */
 
-static void prepare(struct batched *b, struct slot *slot, int64_t *frames)
+static int64_t place_of(const struct slot *slot)
+{
+    return recog_timeline_map(&slot->timeline, 0, RECOG_SIDE_START) / AUDIO_MEL_HOP;
+}
+
+static int64_t prepare(struct batched *b, struct slot *slot)
 {
     const struct auricle_engine *engine = b->session->engine;
-    size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
-    size_t inside = (b->n_waiting + AUDIO_MEL_HOP - 1) / AUDIO_MEL_HOP;
-    inside = inside < window ? inside : window;
-    struct audio_span span = {.samples = b->samples,
-                              .count = b->n_waiting,
-                              .total = (int64_t)(window + 2) * AUDIO_MEL_HOP + AUDIO_MEL_FFT};
-    float max = -INFINITY;
     int64_t began = au_now_ns();
-    audio_mel_log(engine->mel, &span, 0, (int64_t)inside, slot->task->seat->mel, &max);
-    audio_mel_normalise(slot->task->seat->mel, inside * n_mels, max);
-    memset(slot->task->seat->mel + inside * n_mels, 0, (window - inside) * n_mels * sizeof(float));
+    size_t frames = recog_engine_window_mel(engine, b->samples, b->n_waiting,
+                                            slot->task->seat->mel);
     b->session->timings.mel += (double)(au_now_ns() - began) * 1e-9;
-    recog_task_hear(slot->task, 0, window, b->samples, b->n_waiting);
-    *frames = (int64_t)inside;
+    recog_task_hear(slot->task, 0, recog_engine_window_frames(engine), b->samples, b->n_waiting);
+    return (int64_t)frames;
 }
 
 static void begin_waiting(struct batched *b, struct slot *slot)
@@ -146,7 +155,8 @@ static void begin_waiting(struct batched *b, struct slot *slot)
         b->prefix_used = true;
     }
     slot->timeline = b->timeline;
-    prepare(b, slot, &start.segment_frames);
+    start.segment_frames = prepare(b, slot);
+    start.place = place_of(slot);
     recog_task_begin(slot->task, &start);
     b->packed = false;
     b->n_waiting = b->timeline.n = 0;
@@ -196,7 +206,7 @@ static enum auricle_error emit(struct slot *slot)
         return AURICLE_OK;
     if (task->words)
         recog_words_assign(task->words, task->pieces, task->n_pieces, 0, 0);
-    task->seek = recog_timeline_map(&slot->timeline, 0, RECOG_SIDE_START) / AUDIO_MEL_HOP;
+    task->seek = place_of(slot);
     for (size_t i = 0; i < task->n_pieces; i++) {
         const int32_t *tokens;
         size_t n;
@@ -225,39 +235,117 @@ static int64_t heard_until(const struct batched *b, const struct slot *slot)
     return heard >= REST_ADVANCE_MS && all - heard > REST_MIN_MS ? heard : 0;
 }
 
+static void begin_again(struct batched *b, struct slot *slot, int64_t frames)
+{
+    recog_task_begin(slot->task, &(struct recog_task_start){.segment_frames = frames,
+                                                            .place = place_of(slot),
+                                                            .previous = b->initial,
+                                                            .n_previous = b->n_initial});
+}
+
+/* Silence from a frame to the end of the slot's window. */
+static void silence_from(struct batched *b, struct slot *slot, size_t frame)
+{
+    const struct auricle_engine *engine = b->session->engine;
+    size_t n = recog_engine_window_frames(engine) - frame, n_mels = (size_t)engine->dims->n_mels;
+    memset(slot->task->seat->mel + frame * n_mels, 0, n * n_mels * sizeof(float));
+    memset(slot->task->loudness + frame, 0, n * sizeof(float));
+}
+
 /* What follows the text becomes the slot's window. Its log-mel is there already. */
 static void begin_rest(struct batched *b, struct slot *slot, int64_t heard_ms)
 {
-    const struct auricle_engine *engine = b->session->engine;
     struct recog_task *task = slot->task;
-    size_t window = recog_engine_window_frames(engine), n_mels = (size_t)engine->dims->n_mels;
+    size_t n_mels = (size_t)b->session->engine->dims->n_mels;
     size_t skip = (size_t)heard_ms / 10, rest = (size_t)task->segment_frames - skip;
     memmove(task->seat->mel, task->seat->mel + skip * n_mels, rest * n_mels * sizeof(float));
-    memset(task->seat->mel + rest * n_mels, 0, (window - rest) * n_mels * sizeof(float));
     memmove(task->loudness, task->loudness + skip, rest * sizeof(float));
-    memset(task->loudness + rest, 0, (window - rest) * sizeof(float));
+    silence_from(b, slot, rest);
     recog_timeline_drop(&slot->timeline, heard_ms * SAMPLES_PER_MS);
-    recog_task_begin(task, &(struct recog_task_start){.segment_frames = (int64_t)rest,
-                                                      .previous = b->initial,
-                                                      .n_previous = b->n_initial});
+    begin_again(b, slot, (int64_t)rest);
 }
 
-/* Finished windows leave in order; the first one stays while it has a rest to be heard. */
+/* ---- Splitting ------------------------------------------------------------------------------- */
+
+/* Is the text one phrase over and over at every temperature, and the sound not yet cut in two? Only
+ * where invented text is worked against and trying again was asked for.                          */
+static bool must_split(const struct batched *b, const struct slot *slot)
+{
+    const struct auricle_options *o = &b->session->settings.options;
+    return o->filter && o->n_temperatures > 1 && !slot->split && recog_task_loops(slot->task) &&
+           recog_task_quietest(slot->task) > 0;
+}
+
+/* The window's first half is heard by itself, its second half is put by. Errors: NOMEM. */
+static enum auricle_error begin_first_half(struct batched *b, struct slot *slot)
+{
+    struct recog_task *task = slot->task;
+    size_t n_mels = (size_t)b->session->engine->dims->n_mels;
+    size_t at = (size_t)recog_task_quietest(task), rest = (size_t)task->segment_frames - at;
+    struct half *later = au_alloc(sizeof(*later) + rest * (n_mels + 1) * sizeof(float));
+    if (!later)
+        return AURICLE_E_NOMEM;
+    memcpy(later->values, task->seat->mel + at * n_mels, rest * n_mels * sizeof(float));
+    memcpy(later->values + rest * n_mels, task->loudness + at, rest * sizeof(float));
+    later->n_frames = rest;
+    later->timeline = slot->timeline;
+    recog_timeline_drop(&later->timeline, (int64_t)at * AUDIO_MEL_HOP);
+    recog_timeline_keep(&slot->timeline, (int64_t)at * AUDIO_MEL_HOP);
+    slot->later = later;
+    slot->split = true;
+    silence_from(b, slot, at);
+    begin_again(b, slot, (int64_t)at);
+    return AURICLE_OK;
+}
+
+static void begin_second_half(struct batched *b, struct slot *slot)
+{
+    struct half *later = slot->later;
+    size_t n_mels = (size_t)b->session->engine->dims->n_mels, n = later->n_frames;
+    memcpy(slot->task->seat->mel, later->values, n * n_mels * sizeof(float));
+    memcpy(slot->task->loudness, later->values + n * n_mels, n * sizeof(float));
+    silence_from(b, slot, n);
+    slot->timeline = later->timeline;
+    slot->later = NULL;
+    au_free(later);
+    begin_again(b, slot, (int64_t)n);
+}
+
+/* ---- Leaving --------------------------------------------------------------------------------- */
+
+/* What a finished window still has to hear in its place: its halves, when its text goes round in
+ * circles, and what follows its text. *again when the slot goes on. Errors: NOMEM.               */
+static enum auricle_error hear_on(struct batched *b, struct slot *slot, bool *again)
+{
+    *again = true;
+    if (must_split(b, slot))
+        return begin_first_half(b, slot);
+    enum auricle_error error = emit(slot);
+    if (error)
+        return error;
+    int64_t heard = heard_until(b, slot);
+    int64_t last = heard ? heard * SAMPLES_PER_MS : recog_timeline_length(&slot->timeline);
+    b->done = (double)recog_timeline_map(&slot->timeline, last, RECOG_SIDE_END) / AUDIO_RATE_HZ;
+    if (heard)
+        begin_rest(b, slot, heard);
+    else if (slot->later)
+        begin_second_half(b, slot);
+    else
+        *again = false;
+    return AURICLE_OK;
+}
+
+/* Finished windows leave in order; the first one stays while it has more to be heard. */
 static enum auricle_error drain(struct batched *b)
 {
     while (b->n_used && recog_task_finished(b->slots[b->head].task)) {
         struct slot *slot = &b->slots[b->head];
-        enum auricle_error error = emit(slot);
-        if (error)
+        bool again;
+        enum auricle_error error = hear_on(b, slot, &again);
+        if (error || again)
             return error;
-        int64_t heard = heard_until(b, slot);
-        int64_t last = heard ? heard * SAMPLES_PER_MS : recog_timeline_length(&slot->timeline);
-        b->done = (double)recog_timeline_map(&slot->timeline, last, RECOG_SIDE_END) / AUDIO_RATE_HZ;
-        if (heard) {
-            begin_rest(b, slot, heard);
-            return AURICLE_OK;
-        }
         recog_task_leave(slot->task);
+        slot->split = false;
         b->head = (b->head + 1) % b->n_slots;
         b->n_used--;
     }

@@ -240,6 +240,7 @@ static size_t previous_text(struct sequential *seq)
 static void begin_task(struct sequential *seq)
 {
     recog_task_begin(seq->task, &(struct recog_task_start){.seek = seq->seek,
+                                                           .place = seq->seek,
                                                            .segment_frames = seq->segment_frames,
                                                            .previous = seq->previous,
                                                            .n_previous = previous_text(seq),

@@ -128,7 +128,7 @@ static void begin_search(struct recog_task *task)
         .max_tokens = o->max_tokens ? o->max_tokens : dims->n_text_ctx / 2,
         .n_text_ctx = dims->n_text_ctx,
         .no_speech = session->engine->specials->no_speech,
-        .seed = o->seed + (uint64_t)task->seek * 1000003u + (uint64_t)task->rung};
+        .seed = o->seed + (uint64_t)task->place * 1000003u + (uint64_t)task->rung};
     config.n_prompt = recog_prompt_build(&prompt, task->prompt, &config.sot_index);
     recog_search_begin(task->search, &config);
 }
@@ -228,6 +228,7 @@ void recog_task_begin(struct recog_task *task, const struct recog_task_start *st
 {
     assert(task->phase == RECOG_TASK_IDLE || task->phase == RECOG_TASK_DONE);
     task->seek = task->window_begin = start->seek;
+    task->place = start->place;
     task->segment_frames = start->segment_frames;
     task->previous = start->previous;
     task->n_previous = start->n_previous;
@@ -388,6 +389,44 @@ static const char *judge(const struct recog_task *task, const struct recog_piece
         .compression_limit = o->compression_ratio_threshold,
         .alone = n_with_text <= 1};
     return recog_rules_judge(&evidence);
+}
+
+bool recog_task_loops(struct recog_task *task)
+{
+    const struct recog_decoded *d = &task->decoded;
+    if (d->silence || !d->best.n_tokens)
+        return false;
+    au_buf_clear(&task->scratch);
+    if (text_decode(task->session->engine->tokenizer, d->best.tokens, (size_t)d->best.n_tokens,
+                    &task->scratch))
+        return false;
+    size_t begin, bytes = recog_trim(task->scratch.data, task->scratch.len, &begin);
+    struct recog_evidence evidence = {
+        .text = task->scratch.data + begin,
+        .bytes = bytes,
+        .language = text_language_code(task->session->language),
+        .compression_ratio = d->compression_ratio,
+        .compression_limit = task->session->settings.options.compression_ratio_threshold};
+    return bytes && recog_rules_loops(&evidence);
+}
+
+int64_t recog_task_quietest(const struct recog_task *task)
+{
+    enum { SPAN = 10, SHORTEST = 400 };
+    int64_t n = task->segment_frames, at = n / 2;
+    double least = (double)INFINITY;
+    if (n < SHORTEST)
+        return 0;
+    for (int64_t i = n / 4; i + SPAN <= n - n / 4; i++) {
+        double sum = 0;
+        for (int64_t j = i; j < i + SPAN; j++)
+            sum += (double)task->loudness[j] * (double)task->loudness[j];
+        if (sum < least) {
+            least = sum;
+            at = i + SPAN / 2;
+        }
+    }
+    return at;
 }
 
 /* From time in the window to time in the recording. */

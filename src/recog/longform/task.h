@@ -47,6 +47,7 @@ struct recog_task {
     /* of this window */
     int64_t seek, segment_frames; /* 10 ms frames: where it begins, how many hold audio */
     int64_t window_begin;         /* frame whose time the pieces count from zero at */
+    int64_t place;                /* see recog_task_start */
     const int32_t *previous;      /* text it is conditioned on; borrowed */
     size_t n_previous;
     const int32_t *prefix; /* text it begins with; borrowed */
@@ -81,6 +82,8 @@ void recog_task_hear(struct recog_task *task, size_t first_frame, size_t n_frame
 
 struct recog_task_start {
     int64_t seek, segment_frames;
+    int64_t
+        place; /* 10 ms frame of the recording where it begins: windows draw their own numbers */
     const int32_t *previous;
     size_t n_previous;
     const int32_t *prefix;
@@ -95,6 +98,13 @@ AURICLE_MUST_CHECK enum auricle_error recog_task_complete(struct recog_task *tas
 bool recog_task_finished(const struct recog_task *task);
 /* The language is known now: an encoded task goes on. No effect on others. */
 void recog_task_resume(struct recog_task *task);
+
+/* After the last temperature: is the window's text still one phrase over and over? On lack of
+ * memory it is not.                                                                              */
+bool recog_task_loops(struct recog_task *task);
+/* Where to cut the window's sound in two, frames from its beginning: at the quietest tenth of a
+ * second of its middle half. 0 for a window that is too short.                                   */
+int64_t recog_task_quietest(const struct recog_task *task);
 
 /* Keep a piece as a segment of the session's result; text-free pieces keep their place, empty.
  *   timeline  where the window's time lies in the recording; NULL: the piece's times are final

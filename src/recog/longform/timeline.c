@@ -44,6 +44,15 @@ void recog_timeline_drop(struct recog_timeline *line, int64_t samples)
     line->n = kept;
 }
 
+void recog_timeline_keep(struct recog_timeline *line, int64_t samples)
+{
+    while (line->n && line->stretches[line->n - 1].window >= samples)
+        line->n--;
+    struct recog_stretch *last = line->n ? &line->stretches[line->n - 1] : NULL;
+    if (last && last->length > samples - last->window)
+        last->length = samples - last->window;
+}
+
 int64_t recog_timeline_map(const struct recog_timeline *line, int64_t window, enum recog_side side)
 {
     size_t low = 0, high = line->n; /* the last stretch that begins before the moment */

@@ -31,6 +31,8 @@ int64_t recog_timeline_length(const struct recog_timeline *line); /* samples in 
 
 /* Let go of the window's first samples: what follows them becomes its beginning. */
 void recog_timeline_drop(struct recog_timeline *line, int64_t samples);
+/* Keep the window's first samples alone. */
+void recog_timeline_keep(struct recog_timeline *line, int64_t samples);
 
 enum recog_side { RECOG_SIDE_START, RECOG_SIDE_END };
 

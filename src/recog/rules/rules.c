@@ -135,6 +135,11 @@ const char *recog_rules_judge(const struct recog_evidence *evidence)
     return NULL;
 }
 
+bool recog_rules_loops(const struct recog_evidence *evidence)
+{
+    return repetition(evidence) || compression(evidence);
+}
+
 const char *recog_rules_name(size_t i)
 {
     return i < sizeof(rules) / sizeof(*rules) ? rules[i].name : NULL;

@@ -26,6 +26,9 @@ struct recog_evidence {
 /* Name of the first rule that fires, or NULL. On lack of memory no rule fires. */
 const char *recog_rules_judge(const struct recog_evidence *evidence);
 
+/* Does the text go round in circles? The rules `repetition` and `compression` alone. */
+bool recog_rules_loops(const struct recog_evidence *evidence);
+
 /* Names of all rules in order, for documentation and metrics; NULL past the last. */
 const char *recog_rules_name(size_t i);
 
