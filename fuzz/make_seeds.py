@@ -230,6 +230,56 @@ def forms():
     yield 'cut', kind + 'B\n--B\r\n' + part % ('x', '\r\n--B-') + '--B-'
 
 
+def fields():
+    """Lines name=value."""
+    yield 'openai', ('model=whisper-1\nlanguage=de\nprompt=Hallo \u00e9\nresponse_format=verbose_json\n'
+                     'temperature=0.4\ntimestamp_granularities[]=word\ntimestamp_granularities=segment\n'
+                     'keywords[]=Zug\nhotwords=Bahn, Hof\nbeam_size=5\nvad_filter=true\nprofile=strict')
+    yield 'chunking', ('include[]=logprobs\nlanguages[]=de\nlanguages[]=english\nstream=false\nchunking_strategy='
+                       '{"type": "server_vad", "prefix_padding_ms": 300, "threshold": 0.5}')
+    yield 'nested', ('chunking_strategy[type]=server_vad\nchunking_strategy[threshold]=.25\n'
+                     'chunking_strategy[silence_duration_ms]=200\nstream=true\nresponse_format=text')
+    yield 'inference', ('temperature=0.0\ntemperature_inc=0.2\nresponse_format=srt\nbest_of=-1\noffset_t=10\n'
+                        'duration=1000\nlanguage=auto\nvad=true\nvad_threshold=0.5\nmax_context=-1\ntranslate=1')
+
+
+def targets():
+    yield 'path', '/v1/models/openai%2Fwhisper%20%C3%A9?q=a+b&r=%26%3D&s&t='
+    yield 'absolute', 'http://host:1/a/b//c/?x=1#y'
+    yield 'query', '/?' + '&'.join(f'a{i}={i}' for i in range(64))
+
+
+def varint(n):
+    out = b''
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def proto(*members):
+    """A message of (field number, value)."""
+    out = b''
+    for number, value in members:
+        if isinstance(value, int):
+            out += varint(number << 3) + varint(value)
+        elif isinstance(value, float):
+            out += varint(number << 3 | 1) + struct.pack('<d', value)
+        else:
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def messages():
+    raw = proto((1, 2), (2, 48000), (3, 2))
+    config = proto((1, b'tiny'), (2, b'de'), (3, 1), (4, 2), (5, b'prompt'), (6, b'Bahn'), (6, b'Hof'), (7, 1),
+                   (8, struct.pack('<ff', 0, 0.4)), (9, 5), (10, 0.5), (12, raw))
+    yield 'config', b'\0' + config
+    yield 'request', b'\1' + proto((1, config), (2, b'RIFF' * 40), (3, b'a.wav'), (99, b'later'))
+    yield 'twice', b'\1' + proto((2, b'one'), (1, config), (2, b'two two'))
+    yield 'listen', b'\2' + proto((1, proto((1, config), (2, raw))))
+    yield 'audio', b'\2' + proto((2, bytes(range(256))))
+
+
 def seeds(source):
     yield 'weights', 'safetensors', safetensors(whisper_tensors())
     yield 'weights', 'safetensors-f16', safetensors(whisper_tensors(), 'F16')
@@ -252,6 +302,12 @@ def seeds(source):
         yield 'text', name, data
     for name, text in forms():
         yield 'multipart', name, text.encode()
+    for name, text in fields():
+        yield 'form', name, text.encode()
+    for name, text in targets():
+        yield 'target', name, text.encode()
+    for name, data in messages():
+        yield 'protobuf', name, data
     for rate, channels, width in ((16000, 1, 2), (44100, 2, 2), (8000, 1, 1), (48000, 1, 4)):
         yield 'audio', f'wav-{rate}-{width}', recording(rate, channels, width, 800)
     for name in ('talk.flac', 'talk.mp3', 'talk.opus'):

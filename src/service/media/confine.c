@@ -99,7 +99,7 @@ static const int for_sanitizers[] = {
 static int allow_descriptors(scmp_filter_ctx filter, int socket_fd)
 {
     static const int calls[] = {SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(pwrite64)};
-    struct scmp_arg_cmp ours = SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)socket_fd);
+    struct scmp_arg_cmp ours = SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)socket_fd, 0);
     int status = 0;
     for (size_t i = 0; i < sizeof calls / sizeof *calls && status == 0; i++)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1, ours);
@@ -109,7 +109,7 @@ static int allow_descriptors(scmp_filter_ctx filter, int socket_fd)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(poll), 0);
     if (status == 0)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ppoll), 0);
-    struct scmp_arg_cmp speak = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)socket_fd);
+    struct scmp_arg_cmp speak = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)socket_fd, 0);
     if (status == 0)
         status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), 1, speak);
     if (status == 0)
@@ -145,7 +145,7 @@ static enum auricle_error set_filter(int socket_fd, struct au_fault *fault)
     int status = allow_calls(filter, harmless, sizeof harmless / sizeof *harmless);
     if (status == 0 && SANITIZED) {
         size_t n = sizeof for_sanitizers / sizeof *for_sanitizers;
-        struct scmp_arg_cmp complaint = SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO);
+        struct scmp_arg_cmp complaint = SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO, 0);
         status = allow_calls(filter, for_sanitizers, n);
         if (status == 0)
             status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, complaint);
