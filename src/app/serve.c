@@ -16,6 +16,7 @@
 
 #include "api/api.h"
 #include "api/grpc/grpc_front.h"
+#include "api/live/live.h"
 #include "api/ops/ops.h"
 #include "api/rest/rest.h"
 #include "api/web/web.h"
@@ -271,6 +272,8 @@ static enum auricle_error make_http(struct run *run, struct au_fault *fault)
         add_routes(run, api_rest_routes);
         add_routes(run, api_web_routes);
     }
+    if (args->websocket)
+        add_routes(run, api_live_routes);
     const struct http_server_config config = {
         .host = args->host,
         .port = args->port,

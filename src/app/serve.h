@@ -12,7 +12,7 @@ struct app_serve_args {
     const char *host;
     int port, grpc_port;
     const char *keys_file;
-    bool insecure_bind, rest;
+    bool insecure_bind, rest, websocket;
     const char *tls_certificate, *tls_key;
     const char *origins[APP_MAX_ORIGINS + 1]; /* ends with NULL */
     size_t n_origins;

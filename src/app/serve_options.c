@@ -95,6 +95,12 @@ static const struct app_option address_options[] = {
      .setting = "ENABLE_REST",
      .help = "serve REST and the page at /; --no-rest serves neither",
      .otherwise = "yes"},
+    {.name = "websocket",
+     .kind = APP_FLAG,
+     .offset = ARGS(websocket),
+     .setting = "ENABLE_WEBSOCKET",
+     .help = "serve live audio over WebSocket at /v1/stream",
+     .otherwise = "yes"},
     {.name = NULL},
 };
 
@@ -251,7 +257,7 @@ void app_serve_args_init(struct app_serve_args *args)
     args->port = 8000;
     args->grpc_port = 50051;
     args->base.general.verbose = true; /* a line of the log for each request */
-    args->rest = true;
+    args->rest = args->websocket = true;
     args->base.batch_size = 8;
     args->max_beams = 5;
     args->model_ttl_seconds = -1;

@@ -50,14 +50,14 @@ def tls_context(**settings):
 
 
 class Probe:
-    """A running http_probe. PROBE_TLS=1 in the environment puts TLS in front of every one."""
+    """A running http_probe, or live_probe. PROBE_TLS=1 in the environment puts TLS in front of every one."""
 
-    def __init__(self, tls=None, **numbers):
+    def __init__(self, *arguments, tls=None, **numbers):
         self.tls = os.environ.get("PROBE_TLS") == "1" if tls is None else tls
         if self.tls:
             numbers["certificate"], numbers["key"] = Certificate.get()
         self.process = subprocess.Popen(
-            [PROGRAM] + [f"{name}={value}" for name, value in numbers.items()],
+            [PROGRAM, *arguments] + [f"{name}={value}" for name, value in numbers.items()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
@@ -163,11 +163,12 @@ class Client:
 
 
 class Case(unittest.TestCase):
+    arguments = []
     numbers = {}
 
     @classmethod
     def setUpClass(cls):
-        cls.probe = Probe(**cls.numbers)
+        cls.probe = Probe(*cls.arguments, **cls.numbers)
 
     @classmethod
     def tearDownClass(cls):

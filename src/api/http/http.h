@@ -122,6 +122,9 @@ const char *http_request_header(const struct http_request *request, const char *
 const char *http_request_query(const struct http_request *request, const char *name);
 /* The i-th query value of that name, for repeated ones; NULL past the last. */
 const char *http_request_query_at(const struct http_request *request, const char *name, size_t i);
+/* The i-th pair of the query; false past the last. */
+bool http_request_query_pair(const struct http_request *request, size_t i, const char **name,
+                             const char **value);
 const char *http_request_param(const struct http_request *request,
                                const char *name);                /* of {name} */
 int64_t http_request_length(const struct http_request *request); /* Content-Length; -1: unknown */
@@ -152,7 +155,7 @@ struct http_socket_handler {
     /* A whole message. */
     void (*text)(struct http_socket *socket, const char *text, size_t n); /* valid UTF-8 */
     void (*binary)(struct http_socket *socket, const uint8_t *data, size_t n);
-    /* Everything that was sent has gone out. */
+    /* Everything that was sent has gone out: the system has it. */
     void (*drained)(struct http_socket *socket);
     /* Closed by whomever: the last call. code as in RFC 6455; 1006 without a closing handshake. */
     void (*closed)(struct http_socket *socket, int code);

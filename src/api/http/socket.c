@@ -17,14 +17,17 @@
 #include "api/http/internal.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define DEFAULT_MESSAGE_BYTES ((size_t)1 << 20)
 #define DEFAULT_PING_SECONDS  20.0
 #define MAX_BACKLOG_BYTES     ((size_t)8 << 20)   /* a client that leaves more untaken is cut off */
 #define READ_BYTES_PER_ROUND  ((size_t)256 << 10) /* then others have their turn */
 #define UNSENT_BYTES_KEPT     (16 * 1024)         /* in the kernel: the backlog is known here */
+#define DRAIN_SECONDS         30.0                /* for what was sent before our close frame */
 #define CLOSE_SECONDS         3.0                 /* for the other's close frame */
 #define LINGER_SECONDS        1.0
+#define MAX_REASON_BYTES      123
 
 struct http_socket {
     struct http_watch watch;
@@ -44,6 +47,9 @@ struct http_socket {
     bool paused, closing, broken, lingering, told, owes_drained, heard;
     bool inside_frame; /* the last write ended in one */
     bool reread;       /* bytes may wait that epoll does not know of: in wslay, in `early` */
+    bool close_queued;
+    uint16_t close_code;
+    char close_reason[MAX_REASON_BYTES + 1];
     int n_unanswered;
     struct http_timer ping, deadline;
 };
@@ -223,6 +229,23 @@ static void watch_again(struct http_socket *socket)
     socket->events = events;
 }
 
+/* wslay sends a close frame before any message that waits, so it is given one when none does. */
+static void send_all(struct http_socket *socket)
+{
+    const uint8_t *reason = (const uint8_t *)socket->close_reason;
+    if (wslay_event_want_write(socket->frames) && wslay_event_send(socket->frames))
+        socket->broken = true;
+    if (!socket->closing || socket->close_queued || socket->broken ||
+        wslay_event_get_queued_msg_count(socket->frames) > 0)
+        return;
+    socket->close_queued = true;
+    http_timer_set(socket->server, &socket->deadline, CLOSE_SECONDS);
+    if (wslay_event_queue_close(socket->frames, socket->close_code, reason,
+                                strlen(socket->close_reason)) == WSLAY_ERR_NOMEM ||
+        (wslay_event_want_write(socket->frames) && wslay_event_send(socket->frames)))
+        socket->broken = true;
+}
+
 /* Reads what is there, writes what can be, and sees where that leaves the socket. */
 static void pump(struct http_socket *socket, bool readable)
 {
@@ -240,9 +263,8 @@ static void pump(struct http_socket *socket, bool readable)
             watch_again(socket);
         return;
     }
-    if (!socket->broken && wslay_event_want_write(socket->frames) &&
-        wslay_event_send(socket->frames))
-        socket->broken = true;
+    if (!socket->broken)
+        send_all(socket);
     if (socket->broken || wslay_event_get_queued_msg_length(socket->frames) > MAX_BACKLOG_BYTES) {
         finish(socket, 1006);
         return;
@@ -462,15 +484,13 @@ void http_socket_pause(struct http_socket *socket, bool pause)
 
 void http_socket_close(struct http_socket *socket, int code, const char *reason)
 {
-    size_t n = reason ? strnlen(reason, 123) : 0;
     if (socket->told || socket->closing)
         return;
     socket->closing = true;
     socket->paused = false; /* to read the other's close frame */
     socket->reread = true;
-    if (wslay_event_queue_close(socket->frames, (uint16_t)code, (const uint8_t *)reason, n) ==
-        WSLAY_ERR_NOMEM)
-        socket->broken = true;
-    http_timer_set(socket->server, &socket->deadline, CLOSE_SECONDS);
+    socket->close_code = (uint16_t)code;
+    au_str_copy(socket->close_reason, sizeof socket->close_reason, reason ? reason : "");
+    http_timer_set(socket->server, &socket->deadline, DRAIN_SECONDS);
     mark_unsent(socket);
 }

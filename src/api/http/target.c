@@ -136,6 +136,16 @@ const char *http_request_query_at(const struct http_request *request, const char
     return query_at(request, name, i);
 }
 
+bool http_request_query_pair(const struct http_request *request, size_t i, const char **name,
+                             const char **value)
+{
+    if (i >= request->n_query)
+        return false;
+    *name = request->query[i].name;
+    *value = request->query[i].value;
+    return true;
+}
+
 const char *http_request_param(const struct http_request *request, const char *name)
 {
     size_t n = strlen(name);

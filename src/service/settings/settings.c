@@ -30,7 +30,7 @@ static const struct service_setting known[] = {
     {"API_KEYS_FILE", NULL, "file with the server's API keys"},
     {"AURICLE_API_KEYS", NULL, "the API keys themselves, separated by blanks"},
     {"ENABLE_REST", NULL, "off: no REST, and no page at /"},
-    {"ENABLE_WEBSOCKET", "live audio over WebSocket", NULL},
+    {"ENABLE_WEBSOCKET", NULL, "off: no live audio over WebSocket"},
     {"MAX_FILE_SIZE", NULL, "largest upload"},
     {"MAX_AUDIO_SECONDS", NULL, "longest recording"},
     {"MAX_WAITING", NULL, "requests that may wait and run at once"},
