@@ -21,7 +21,6 @@
 #include "api/rest/rest.h"
 #include "api/web/web.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -196,11 +195,9 @@ static enum auricle_error check_args(const struct app_serve_args *args,
     if (!args->tls_certificate != !args->tls_key)
         return au_fail(fault, AURICLE_E_INVALID,
                        "--tls-cert and --tls-key go together: only one was given");
-    int fd = au_file_open_nameless(args->spool_folder);
-    if (fd < 0)
+    if (args->spool_folder && access(args->spool_folder, W_OK | X_OK) != 0)
         return au_fail_errno(fault, errno, "--spool-folder %s: no file can be made there",
-                             args->spool_folder ? args->spool_folder : "(temporary files)");
-    close(fd);
+                             args->spool_folder);
     return AURICLE_OK;
 }
 

@@ -27,13 +27,14 @@ def environment(**settings):
     return env
 
 
-def run(*args, stdin=subprocess.DEVNULL, data=None, env=None, stdout=subprocess.PIPE, **more):
+def run(*args, stdin=subprocess.DEVNULL, data=None, env=None, stdout=subprocess.PIPE, timeout=240,
+        **more):
     """Run to the end. stdout and stderr of the answer are bytes and text."""
     if data is not None:
         more["input"] = data
     else:
         more["stdin"] = stdin
-    done = subprocess.run([AURICLE, *args], stdout=stdout, stderr=subprocess.PIPE, timeout=240,
+    done = subprocess.run([AURICLE, *args], stdout=stdout, stderr=subprocess.PIPE, timeout=timeout,
                           env=environment(**(env or {})), check=False, **more)
     done.stderr = done.stderr.decode()
     return done

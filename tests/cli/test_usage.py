@@ -174,11 +174,11 @@ class Inputs(cli.Case):
 
 class Settings(cli.Case):
     def test_absent_parts_are_named(self):
-        done = run("transcribe", "no.wav", env={"MAX_FILE_SIZE": "1GB", "CUDA_VISIBLE_DEVICES": "0"})
-        self.expect(done, cli.INPUT, "MAX_FILE_SIZE (environment) has no effect",
+        done = run("transcribe", "no.wav", env={"MAX_CONCURRENT_JOBS": "1GB", "CUDA_VISIBLE_DEVICES": "0"})
+        self.expect(done, cli.INPUT, "MAX_CONCURRENT_JOBS (environment) has no effect",
                     "CUDA_VISIBLE_DEVICES")
-        done = run("transcribe", "-q", "no.wav", env={"MAX_FILE_SIZE": "1GB"})
-        self.assertNotIn("MAX_FILE_SIZE", done.stderr)
+        done = run("transcribe", "-q", "no.wav", env={"MAX_CONCURRENT_JOBS": "1GB"})
+        self.assertNotIn("MAX_CONCURRENT_JOBS", done.stderr)
 
     def test_bad_values_are_named_with_their_origin(self):
         for name, value in (("OMP_NUM_THREADS", "many"), ("MKL_NUM_THREADS", "0"),

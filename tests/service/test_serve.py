@@ -1,0 +1,252 @@
+"""The server as a program: start, keys, limits, signals, what it says of itself."""
+
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ.get("AURICLE_SOURCE", "."), "tests", "service"))
+import program as server  # noqa: E402
+from program import cli  # noqa: E402
+
+KEY_A = "alpha-0123456789abcdef"
+KEY_B = "beta-0123456789abcdef"
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+class Case(cli.Case):
+    def start(self, *options, **more):
+        started = server.Server(*options, **more)
+        self.addCleanup(started.close)
+        return started
+
+    def refused(self, *options, words, code=cli.USAGE, env=None):
+        done = cli.run("serve", "--grpc-port", "0", *options, env=env, timeout=60)
+        self.expect(done, code, *words)
+        self.assertNotIn("listening", done.stderr)
+
+
+class Start(Case):
+    def test_it_says_where_it_listens_and_how_to_try_it(self):
+        s = self.start()
+        s.wait_for(rf"try: curl http://127.0.0.1:{s.port}/v1/audio/transcriptions .*-F file=@")
+        self.assertTrue(any("model nano" in line for line in s.lines))
+        self.assertEqual(s.end(), 0)
+
+    def test_mistakes_are_sentences(self):
+        taken, port = server.taken_port()
+        with taken:
+            self.refused("--port", str(port), words=[str(port), "127.0.0.1"])
+        self.refused("--port", "99999", words=["\"99999\""])
+        self.refused("--host", "no-such-host.invalid", words=["no-such-host.invalid"])
+        self.refused("--tls-cert", "x.pem", words=["--tls-key"])
+        self.refused("--cors-origin", "example.org", words=["https://example.org"])
+        self.refused("--max-file-size", "much", words=["\"much\"", "500MB"])
+        self.refused("--spool-folder", "/no/such/folder", words=["/no/such/folder"])
+        self.refused("talk.mp3", words=["talk.mp3"])
+        self.refused("--api-keys-file", "/no/keys", words=["/no/keys"])
+        self.refused("--model", "no-such-model", "--no-pull", code=cli.MODEL,
+                     words=["no-such-model"])
+        self.refused("--port", "0", words=["MAX_WAITING"], env={"MAX_WAITING": "none"})
+
+    def test_other_machines_come_in_with_keys_or_by_will(self):
+        self.refused("--host", "0.0.0.0", "--port", "0", words=["--api-keys-file", "--insecure-bind"])
+        s = self.start("--host", "0.0.0.0", "--insecure-bind")
+        self.assertEqual(s.get("/health").status, 200)
+        s = self.start("--host", "0.0.0.0", env={"AURICLE_API_KEYS": KEY_A})
+        self.assertEqual(s.get("/v1/models").status, 401)
+        self.assertEqual(s.request("GET", "/v1/models", headers=bearer(KEY_A)).status, 200)
+
+    def test_no_setting_of_the_server_is_warned_of(self):
+        s = self.start(env={"MAX_FILE_SIZE": "1MB", "WHISPER_MODEL_CACHE_SIZE": "3",
+                            "ENABLE_REST": "true", "MAX_CONCURRENT_JOBS": "3"})
+        warnings = [line for line in s.lines if "warning" in line]
+        self.assertEqual(len(warnings), 1, warnings)
+        self.assertIn("MAX_CONCURRENT_JOBS", warnings[0])
+
+    def test_rest_can_be_turned_off(self):
+        s = self.start(env={"ENABLE_REST": "False"})
+        self.assertEqual(s.get("/health").status, 200)
+        for path in ("/", "/v1/models", "/openapi.json"):
+            self.assertEqual(s.get(path).status, 404)
+
+    def test_the_service_manager_is_told(self):
+        path = self.path("notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(60)
+            s = self.start(env={"NOTIFY_SOCKET": path})
+            self.assertEqual(manager.recv(1000), b"READY=1")
+            s.signal(signal.SIGTERM)
+            self.assertTrue(manager.recv(1000).startswith(b"STOPPING=1"))
+            self.assertEqual(s.wait(), 0)
+
+
+class Keys(Case):
+    def write_keys(self, text):
+        path = self.path("keys")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def test_a_key_is_asked_for_where_it_should_be(self):
+        s = self.start("--api-keys-file", self.write_keys(f"a:{KEY_A}\nb:{KEY_B}\n"))
+        for path in ("/health", "/ready", "/", "/openapi.json"):
+            self.assertEqual(s.get(path).status, 200, path)
+        for path in ("/metrics", "/stats", "/sessions", "/v1/models"):
+            for headers in ({}, bearer("x" * 22), bearer(KEY_A[:-1]), bearer(KEY_A + "x"),
+                            {"Authorization": "Basic " + KEY_A}, {"Authorization": KEY_A}):
+                answer = s.request("GET", path, headers=headers)
+                self.assertEqual(answer.status, 401)
+                error = answer.json()["error"]
+                self.assertEqual((error["type"], error["code"]),
+                                 ("invalid_request_error", "invalid_api_key"))
+            for headers in (bearer(KEY_A), {"authorization": "bearer " + KEY_B},
+                            {"Authorization": "Token " + KEY_A}, {"X-API-Key": KEY_B}):
+                self.assertEqual(s.request("GET", path, headers=headers).status, 200)
+        self.assertEqual(s.transcribe().status, 401)
+        self.assertEqual(s.transcribe(headers=bearer(KEY_A)).status, 200)
+        self.assertEqual(s.end(), 0)
+        self.assertNotIn("0123456789", "\n".join(s.lines))  # no key in the log
+        self.assertTrue(any("key=a" in line and "status=200" in line for line in s.lines))
+
+    def test_too_often_is_told_when_to_come_again(self):
+        s = self.start(env={"AURICLE_API_KEYS": f"a:{KEY_A}:2"})
+        self.assertEqual([s.request("GET", "/stats", headers=bearer(KEY_A)).status
+                          for _ in range(2)], [200, 200])
+        answer = s.request("GET", "/stats", headers=bearer(KEY_A))
+        self.assertEqual(answer.status, 429)
+        self.assertEqual(answer.json()["error"]["type"], "rate_limit_exceeded")
+        self.assertTrue(1 <= int(answer.headers["retry-after"]) <= 30)
+
+    def test_too_many_at_once(self):
+        s = self.start(env={"AURICLE_API_KEYS": f"a:{KEY_A}:0:1"})
+        first = s.connect()
+        first.putrequest("POST", "/v1/audio/transcriptions")
+        for name, value in (("Content-Type", "audio/wav"), ("Content-Length", "1000000"),
+                            ("Authorization", "Bearer " + KEY_A)):
+            first.putheader(name, value)
+        first.endheaders()
+        server.until(lambda: s.request("GET", "/stats", headers=bearer(KEY_A)).status == 429)
+        first.close()  # who goes away leaves the place
+        server.until(lambda: s.request("GET", "/stats", headers=bearer(KEY_A)).status == 200)
+
+    def test_hangup_reads_the_keys_again(self):
+        path = self.write_keys(f"a:{KEY_A}\n")
+        s = self.start("--api-keys-file", path)
+        self.write_keys(f"b:{KEY_B}\n")
+        s.signal(signal.SIGHUP)
+        s.wait_for("keys and limits were read again")
+        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_A)).status, 401)
+        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_B)).status, 200)
+        self.write_keys("b:short\n")
+        s.signal(signal.SIGHUP)
+        s.wait_for("stay as they were: .*keys:1")
+        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_B)).status, 200)
+
+    def test_hangup_reads_the_limits_again(self):
+        config = self.path("conf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("MAX_FILE_SIZE=1GB\n")
+        s = self.start("--config", config)
+        self.assertEqual(s.transcribe().status, 200)
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("MAX_FILE_SIZE=10\n")
+        s.signal(signal.SIGHUP)
+        s.wait_for("keys and limits were read again")
+        self.assertEqual(s.transcribe().status, 413)
+
+
+class Watching(Case):
+    def test_health_says_what_lives_here(self):
+        s = self.start("--threads", "1")
+        health = s.get("/health").json()
+        self.assertEqual((health["status"], health["threads"]), ("ok", 1))
+        self.assertRegex(health["version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual([m["name"] for m in health["models"]], ["nano"])
+        self.assertGreater(health["memory"]["rss_bytes"], 1e6)
+        self.assertEqual(s.get("/ready").json(), {"ready": True})
+        self.assertEqual(s.get("/sessions").json(), {"sessions": []})
+
+    def test_health_answers_while_others_work(self):
+        s = self.start()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(s.transcribe, server.TALK) for _ in range(4)]
+            slowest = 0
+            while not all(r.done() for r in running):
+                begin = time.monotonic()
+                self.assertEqual(s.get("/health").status, 200)
+                slowest = max(slowest, time.monotonic() - begin)
+                time.sleep(0.01)
+            self.assertEqual([r.result().status for r in running], [200] * 4)
+        self.assertLess(slowest, 2)
+
+    def test_metrics_count_what_happened(self):
+        s = self.start()
+        self.assertEqual(s.transcribe().status, 200)
+        self.assertEqual(s.transcribe(path="/inference").status, 200)
+        text = s.get("/metrics")
+        self.assertTrue(text.headers["content-type"].startswith("text/plain; version=0.0.4"))
+        values = dict(re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", text.body.decode(), re.M))
+        self.assertEqual(values["auricle_requests_total{protocol=\"rest\"}"], "2")
+        self.assertGreater(float(values["auricle_audio_seconds_total"]), 10)
+        self.assertEqual(values["auricle_stage_seconds_count{stage=\"total\"}"], "2")
+        server.until(lambda: b"\nauricle_sessions 0\n" in s.get("/metrics").body)
+        self.assertEqual(s.get("/stats").json()["total"]["count"], 2)
+
+    def test_the_log_may_be_json(self):
+        s = self.start("--log-format", "json")
+        self.assertEqual(s.request("GET", "/stats", headers={"X-Request-Id": "mine-1"}).status, 200)
+        self.assertEqual(s.end(), 0)
+        entries = [json.loads(line) for line in s.lines if line.startswith("{")]
+        mine = [e for e in entries if e.get("request_id") == "mine-1"]
+        self.assertEqual(len(mine), 1)
+        self.assertEqual((mine[0]["path"], mine[0]["status"], mine[0]["level"]),
+                         ("/stats", 200, "INFO"))
+
+
+class Ending(Case):
+    def test_what_runs_is_finished_and_the_new_is_refused(self):
+        s = self.start()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            running = [pool.submit(s.transcribe, server.TALK) for _ in range(2)]
+            server.until(lambda: s.get("/health").json()["active"] == 2)
+            s.signal(signal.SIGTERM)
+            s.wait_for("finishing")
+            try:
+                server.until(lambda: s.get("/health").json()["status"] == "draining")
+                self.assertEqual(s.get("/ready").status, 503)
+                refused = s.transcribe()
+                self.assertIn(refused.status, (429, 503))
+                self.assertIn("retry-after", refused.headers)
+            except ConnectionError:  # it was faster than we were
+                pass
+            self.assertEqual([r.result().status for r in running], [200, 200])
+        self.assertEqual(s.wait(), 0)
+
+    def test_a_second_signal_ends_at_once(self):
+        s = self.start()
+        idle = s.connect()  # a body that never comes holds the drain up
+        idle.putrequest("POST", "/v1/audio/transcriptions")
+        idle.putheader("Content-Type", "audio/wav")
+        idle.putheader("Content-Length", "1000000")
+        idle.endheaders()
+        server.until(lambda: s.get("/health").json()["active"] == 1)
+        s.signal(signal.SIGINT)
+        s.wait_for("ctrl-C again ends at once")
+        s.signal(signal.SIGINT)
+        self.assertEqual(s.wait(), 130)
+        idle.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
