@@ -10,12 +10,13 @@
 #include "recog/unit.h"
 
 /* A batch of windows takes about this long: whoever cancels or begins to speak waits that long. */
-#define BATCH_SECONDS 0.15
+#define BATCH_SECONDS      0.15
 /* While a live session has work, recordings encode for one part in this many. */
-#define OTHERS_PART   3
-/* What recordings may do of their own (finding speech, spectra) in a turn beside live sessions. */
-#define OTHERS_OWN_NS (10 * 1000 * 1000)
-#define REOPEN_NS     (20 * 1000 * 1000)
+#define OTHERS_PART        3
+/* What recordings may do of their own (finding speech, spectra) in a turn. */
+#define OWN_NS             (50 * 1000 * 1000)
+#define OWN_BESIDE_LIVE_NS (10 * 1000 * 1000)
+#define REOPEN_NS          (20 * 1000 * 1000)
 
 bool service_lane_empty(const struct service_lane *lane)
 {
@@ -130,13 +131,13 @@ static void share_out(struct service_lane *lane)
 
 /* ---- Asking for units ------------------------------------------------------------------------ */
 
-/* True when it should be asked again at once. */
-static bool refill(struct service_work *work)
+/* Ask one for all it has, until so much time was spent; true when it should be asked again. */
+static bool refill(struct service_work *work, int64_t until_ns)
 {
     bool poked = atomic_exchange(&work->poked, false);
     if (work->ended || (work->wait == AURICLE_WAIT_AUDIO && !poked))
         return false;
-    if (poked && work->ops->pump)
+    if (work->ops->pump)
         work->ops->pump(work);
     work->touched = true;
     while (work->n_units < SERVICE_MAX_UNITS) {
@@ -148,25 +149,27 @@ static bool refill(struct service_work *work)
         }
         work->wait = unit ? AURICLE_WAIT_UNITS : auricle_session_wait(work->session);
         if (!unit)
-            break;
+            return work->wait == AURICLE_WAIT_NONE;
         work->units[work->n_units++] = unit;
+        if (au_now_ns() > until_ns)
+            return true;
     }
-    return work->wait == AURICLE_WAIT_NONE;
+    return false;
 }
 
 static bool refill_all(struct service_lane *lane)
 {
     bool again = false, live = lane->running[SERVICE_PRIORITY_LIVE].n > 0;
-    int64_t began = 0;
-    for (int p = 0; p < SERVICE_N_PRIORITIES; p++) {
-        if (p == SERVICE_PRIORITY_WAITING)
-            began = au_now_ns();
+    for (struct service_work *work = lane->running[SERVICE_PRIORITY_LIVE].first; work;
+         work = work->next)
+        again |= refill(work, INT64_MAX);
+    int64_t until_ns = au_now_ns() + (live ? OWN_BESIDE_LIVE_NS : OWN_NS);
+    for (int p = SERVICE_PRIORITY_WAITING; p < SERVICE_N_PRIORITIES; p++)
         for (struct service_work *work = lane->running[p].first; work; work = work->next) {
-            again |= refill(work);
-            if (p != SERVICE_PRIORITY_LIVE && live && au_now_ns() - began > OTHERS_OWN_NS)
+            again |= refill(work, until_ns);
+            if (au_now_ns() > until_ns)
                 return true; /* those further back come first the next time */
         }
-    }
     return again;
 }
 
