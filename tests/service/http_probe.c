@@ -46,9 +46,11 @@ static void answer_text(struct http_request *request, int status, const char *te
 static void answer_counts(struct http_request *request)
 {
     struct probe *probe = probe_of(request);
-    char text[96];
-    int n = snprintf(text, sizeof text, "{\"complete\":%zu,\"cut\":%zu,\"held\":%zu}",
-                     probe->over_complete, probe->over_cut, probe->n_held);
+    char text[128];
+    int n = snprintf(text, sizeof text,
+                     "{\"complete\":%zu,\"cut\":%zu,\"held\":%zu,\"connections\":%zu}",
+                     probe->over_complete, probe->over_cut, probe->n_held,
+                     http_server_connections(http_request_server(request)));
     http_respond(request, 200, "application/json", text, (size_t)n, NULL);
 }
 
