@@ -6,6 +6,7 @@
  * copied in steps, and other calls have their turn between them. Then the service has the
  * request, and the sink below packs what it is told.                                             */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -116,8 +117,12 @@ static void forget_message(struct transcribe *t)
         protobuf_c_message_free_unpacked(&t->asked->base, rpc_memory());
     t->asked = NULL;
     rpc_recognition_deinit(&t->recognition);
-    if (t->message)
+    if (t->message) {
+        bool large = grpc_byte_buffer_length(t->message) > MAX_MEMORY_BYTES;
         grpc_byte_buffer_destroy(t->message);
+        if (large) /* thousands of small pieces, which the allocator would keep for the next one */
+            malloc_trim(0);
+    }
     t->message = NULL;
     au_free(t->pieces);
     t->pieces = NULL;
