@@ -317,6 +317,7 @@ static enum auricle_error make_grpc(struct run *run, struct au_fault *fault)
         .port = args->grpc_port,
         .tls_certificate = args->tls_certificate,
         .tls_key = args->tls_key,
+        .spool_folder = args->spool_folder,
         .authorize = let_in,
         .release = see_out,
         .context = run,
