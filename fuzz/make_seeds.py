@@ -249,6 +249,16 @@ def targets():
     yield 'query', '/?' + '&'.join(f'a{i}={i}' for i in range(64))
 
 
+def wishes():
+    """Settings of a live session."""
+    yield 'message', ('{"type": "Configure", "encoding": "linear16", "sample_rate": 48000, "channels": 2, '
+                      '"language": "auto", "languages": "de,en", "prompt": "Hallo", "keywords": ["Bahn", "Hof"], '
+                      '"interim_results": false, "endpointing": 300, "vad_events": true, "words": null}')
+    yield 'query', 'encoding=mulaw&sample_rate=8000&keyterm=a%20b&keyterm=c&endpointing=false&model=tiny&resume=x'
+    yield 'container', '\x1aE\u07e3'
+    yield 'list', '{"keywords": [], "endpointing": 1e1, "sample_rate": "16000", "word_timestamps": "no"}'
+
+
 def varint(n):
     out = b''
     while n > 127:
@@ -306,6 +316,8 @@ def seeds(source):
         yield 'form', name, text.encode()
     for name, text in targets():
         yield 'target', name, text.encode()
+    for name, text in wishes():
+        yield 'live', name, text.encode()
     for name, data in messages():
         yield 'protobuf', name, data
     for rate, channels, width in ((16000, 1, 2), (44100, 2, 2), (8000, 1, 1), (48000, 1, 4)):

@@ -273,10 +273,9 @@ static size_t count_descriptors(void)
 
 /* ---- The same samples ------------------------------------------------------------------------ */
 
-static void compare_file(struct service_media *media, const char *path)
+static void compare(const char *path, struct sound there)
 {
     struct sound here = decode_here(path, NULL);
-    struct sound there = decode_fd(media, open(path, O_RDONLY | O_CLOEXEC), path, NULL);
     if (here.error != there.error || strcmp(here.fault.text, there.fault.text) != 0)
         fail_msg("%s: %d (%s) in process, %d (%s) in the pool", path, here.error, here.fault.text,
                  there.error, there.fault.text);
@@ -289,71 +288,116 @@ static void compare_file(struct service_media *media, const char *path)
     sound_free(&there);
 }
 
+static const char *const fixtures[] = {
+    "bad_data_size_too_big.wav",
+    "bad_data_size_too_small.wav",
+    "bad_data_size_zero.wav",
+    "bad_header_4gb.wav",
+    "bad_header_only.wav",
+    "bad_nan_inf_f32.wav",
+    "bad_odd_bytes.wav",
+    "bad_random_bytes.wav",
+    "bad_text.mp3",
+    "bad_truncated.flac",
+    "bad_truncated.mp3",
+    "bad_truncated.webm",
+    "bad_truncated_no_moov.m4a",
+    "bad_wav_named.mp3",
+    "bad_zero_channels.wav",
+    "bad_zero_length.wav",
+    "bad_zero_rate.wav",
+    "clip.aiff",
+    "clip.amr",
+    "clip.caf",
+    "clip.flac",
+    "clip.mka",
+    "clip.mp3",
+    "clip_44k_stereo.mp3",
+    "clip_48k.au",
+    "clip_50ms.wav",
+    "clip_aac.aac",
+    "clip_aac.m4a",
+    "clip_aac_moov_at_end.m4a",
+    "clip_adpcm_ima.wav",
+    "clip_alac.caf",
+    "clip_alaw_8k.wav",
+    "clip_dtx.amr",
+    "clip_extensible_oddchunk.wav",
+    "clip_f32.wav",
+    "clip_g722.wav",
+    "clip_mulaw_8k.wav",
+    "clip_opus.ogg",
+    "clip_opus.webm",
+    "clip_opus_live.webm",
+    "clip_s16.wav",
+    "clip_s24.wav",
+    "clip_s32.wav",
+    "clip_speex.ogg",
+    "clip_stereo_44k.flac",
+    "clip_u8.wav",
+    "clip_vbr.mp3",
+    "clip_video.mp4",
+    "clip_vorbis.ogg",
+    "clip_wma.wma",
+    "hotwords.mp3",
+    "jfk.flac",
+    "stereo_diarization.wav",
+};
+
 static void every_fixture_decodes_as_in_process(void **state)
 {
-    static const char *const names[] = {
-        "bad_data_size_too_big.wav",
-        "bad_data_size_too_small.wav",
-        "bad_data_size_zero.wav",
-        "bad_header_4gb.wav",
-        "bad_header_only.wav",
-        "bad_nan_inf_f32.wav",
-        "bad_odd_bytes.wav",
-        "bad_random_bytes.wav",
-        "bad_text.mp3",
-        "bad_truncated.flac",
-        "bad_truncated.mp3",
-        "bad_truncated.webm",
-        "bad_truncated_no_moov.m4a",
-        "bad_wav_named.mp3",
-        "bad_zero_channels.wav",
-        "bad_zero_length.wav",
-        "bad_zero_rate.wav",
-        "clip.aiff",
-        "clip.amr",
-        "clip.caf",
-        "clip.flac",
-        "clip.mka",
-        "clip.mp3",
-        "clip_44k_stereo.mp3",
-        "clip_48k.au",
-        "clip_50ms.wav",
-        "clip_aac.aac",
-        "clip_aac.m4a",
-        "clip_aac_moov_at_end.m4a",
-        "clip_adpcm_ima.wav",
-        "clip_alac.caf",
-        "clip_alaw_8k.wav",
-        "clip_dtx.amr",
-        "clip_extensible_oddchunk.wav",
-        "clip_f32.wav",
-        "clip_g722.wav",
-        "clip_mulaw_8k.wav",
-        "clip_opus.ogg",
-        "clip_opus.webm",
-        "clip_opus_live.webm",
-        "clip_s16.wav",
-        "clip_s24.wav",
-        "clip_s32.wav",
-        "clip_speex.ogg",
-        "clip_stereo_44k.flac",
-        "clip_u8.wav",
-        "clip_vbr.mp3",
-        "clip_video.mp4",
-        "clip_vorbis.ogg",
-        "clip_wma.wma",
-        "hotwords.mp3",
-        "jfk.flac",
-        "stereo_diarization.wav",
-    };
     (void)state;
     au_free(au_test_fixture("audio/clip_s16.wav"));
     struct service_media *media = new_pool(NULL);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof fixtures / sizeof *fixtures; i++) {
         char name[64];
-        snprintf(name, sizeof name, "audio/%s", names[i]);
+        snprintf(name, sizeof name, "audio/%s", fixtures[i]);
         char *path = au_test_fixture(name);
-        compare_file(media, path);
+        compare(path, decode_fd(media, open(path, O_RDONLY | O_CLOEXEC), path, NULL));
+        au_free(path);
+    }
+    service_media_destroy(media);
+}
+
+struct pipe_writer {
+    pthread_t thread;
+    const char *path;
+    int fd;
+};
+
+/* In small pieces: a decoder sees a recording that is still arriving. */
+static void *write_pipe(void *context)
+{
+    const struct pipe_writer *writer = context;
+    size_t bytes;
+    char *file = au_test_read(writer->path, &bytes);
+    for (size_t at = 0; at < bytes;) {
+        ssize_t n = write(writer->fd, file + at, bytes - at < 3001 ? bytes - at : 3001);
+        if (n <= 0) /* the decoder has refused it */
+            break;
+        at += (size_t)n;
+    }
+    close(writer->fd);
+    au_free(file);
+    return NULL;
+}
+
+static void every_fixture_decodes_through_a_pipe_as_from_a_file(void **state)
+{
+    (void)state;
+    au_free(au_test_fixture("audio/clip_s16.wav"));
+    signal(SIGPIPE, SIG_IGN);
+    struct service_media *media = new_pool(NULL);
+    for (size_t i = 0; i < sizeof fixtures / sizeof *fixtures; i++) {
+        char name[64];
+        int ends[2];
+        snprintf(name, sizeof name, "audio/%s", fixtures[i]);
+        char *path = au_test_fixture(name);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        struct pipe_writer writer = {.path = path, .fd = ends[1]};
+        assert_int_equal(pthread_create(&writer.thread, NULL, write_pipe, &writer), 0);
+        compare(path, decode_fd(media, ends[0], path, NULL));
+        pthread_join(writer.thread, NULL);
         au_free(path);
     }
     service_media_destroy(media);
@@ -807,6 +851,7 @@ int main(int argc, char **argv)
         return service_worker_main(misbehave);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fixture_decodes_as_in_process),
+        cmocka_unit_test(every_fixture_decodes_through_a_pipe_as_from_a_file),
         cmocka_unit_test(a_file_is_decoded_from_its_position),
         cmocka_unit_test(what_was_found_is_told),
         cmocka_unit_test(a_live_recording_is_decoded_as_it_arrives),
