@@ -238,14 +238,22 @@ static inline void score_wide(float *out, const char *q, const char *k, size_t c
     }
 }
 
-/* sums += v^T weights over `n_chunks` chunks of 32 keys, two panels of 16 columns. */
+/* sums += v^T weights over `n_chunks` chunks of 32 keys, two panels of 16 columns; the first block
+ * of keys begins the sums. */
 static inline void add_values(float *sums, const uint16_t *weights, const char *v,
-                              size_t v_chunk_bytes, size_t n_chunks)
+                              size_t v_chunk_bytes, size_t n_chunks, bool first)
 {
-    _tile_loadd(0, sums, 64);
-    _tile_loadd(1, sums + TILE_FLOATS, 64);
-    _tile_loadd(2, sums + 2 * TILE_FLOATS, 64);
-    _tile_loadd(3, sums + 3 * TILE_FLOATS, 64);
+    if (first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, sums, 64);
+        _tile_loadd(1, sums + TILE_FLOATS, 64);
+        _tile_loadd(2, sums + 2 * TILE_FLOATS, 64);
+        _tile_loadd(3, sums + 3 * TILE_FLOATS, 64);
+    }
     for (size_t i = 0; i < n_chunks; i++, v += v_chunk_bytes, weights += 2 * TILE_WEIGHTS) {
         _tile_loadd(4, v, 64);
         _tile_loadd(6, weights, 64);
@@ -395,18 +403,18 @@ static void write_rows(const struct strip *h, float *out, size_t out_stride, siz
 }
 
 /* Weights of 32 queries for SCORE_KEYS keys, of which `n` are there, from their scores. `chunks` of
- * weights came before them in this block; `first`: no key came before these.                    */
+ * weights came before them in this block, and `summed`: a block came before it.                  */
 static inline void soften_strip(struct strip *h, const struct softener *s, size_t n, size_t dp,
-                                size_t chunks, bool first)
+                                size_t chunks, bool summed)
 {
     const size_t panels = (n + CHUNK - 1) / CHUNK * 2;
     forget_keys(h->scores, n, panels * 16);
     for (size_t b = 0; b < 2; b++) {
         uint16_t *weights = h->weights + chunks * 2 * TILE_WEIGHTS;
-        if (first)
+        if (chunks == 0 && !summed) /* the first keys of all */
             _mm512_store_ps(h->largest[b], largest_scores(h, b, panels));
         if (!soften(h, s, b, panels, weights)) {
-            raise_maximum(h, b, panels, dp, chunks);
+            raise_maximum(h, b, panels, summed ? dp : 0, chunks);
             (void)soften(h, s, b, panels, weights);
         }
     }
@@ -420,7 +428,6 @@ static void attend(const char *packed, const struct layout *l, size_t n_keys, si
     const size_t row_bytes = l->dp * 2, chunks = l->dp / CHUNK;
     const char *q = packed + t * row_bytes, *k = packed + l->part, *v = k + l->part;
     memset(h->total, 0, sizeof(h->total));
-    memset(h->sums, 0, l->dp * QUERIES * sizeof(float));
     for (size_t key = 0; key < n_keys; key += KEYS) {
         const size_t end = key + KEYS < n_keys ? key + KEYS : n_keys;
         for (size_t at = key; at < end; at += SCORE_KEYS) {
@@ -430,12 +437,12 @@ static void attend(const char *packed, const struct layout *l, size_t n_keys, si
                 score_narrow(h->scores, q, k + at * row_bytes, chunks, panels);
             else
                 score_wide(h->scores, q, k + at * row_bytes, chunks, panels);
-            soften_strip(h, &s, n, l->dp, (at - key) / CHUNK, at == 0);
+            soften_strip(h, &s, n, l->dp, (at - key) / CHUNK, key > 0);
         }
         for (size_t group = 0; group < chunks; group++)
             add_values(h->sums + group * 4 * TILE_FLOATS, h->weights,
                        v + key * row_bytes + group * 2 * KERN_TILE_BYTES, CHUNK * row_bytes,
-                       (end - key + CHUNK - 1) / CHUNK);
+                       (end - key + CHUNK - 1) / CHUNK, key == 0);
     }
 }
 
