@@ -47,7 +47,7 @@ static void job_destroy(struct rest_job *job)
 
 static void fail(struct rest_job *job, const struct api_error *error)
 {
-    if (error->status >= 500)
+    if (error->status == 500 || error->status == 507) /* a full server is no fault of its own */
         au_log(AU_LOG_ERROR, "request %s: %d: %s", job->id, error->status, error->message);
     job->door->fail(job->request, error);
 }
