@@ -18,15 +18,6 @@ static const char *type_of(int status)
     return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-static void put(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    if (text)
-        au_json_put_string(w, text);
-    else
-        au_json_put_null(w);
-}
-
 void api_error_write(const struct api_error *error, struct au_buf *out)
 {
     struct au_json_writer w;
@@ -34,10 +25,10 @@ void api_error_write(const struct api_error *error, struct au_buf *out)
     au_json_open_object(&w);
     au_json_key(&w, "error");
     au_json_open_object(&w);
-    put(&w, "message", error->message ? error->message : "");
-    put(&w, "type", type_of(error->status));
-    put(&w, "param", error->param);
-    put(&w, "code", error->code);
+    au_json_add_string(&w, "message", error->message ? error->message : "");
+    au_json_add_string(&w, "type", type_of(error->status));
+    au_json_add_string(&w, "param", error->param);
+    au_json_add_string(&w, "code", error->code);
     au_json_close_object(&w);
     au_json_close_object(&w);
 }

@@ -84,12 +84,6 @@ static void put_rate_text(struct run *run, const char *name, const char *unit,
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static void put_key_text(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    au_json_put_string(w, text);
-}
-
 static void put_key_count(struct au_json_writer *w, const char *key, size_t n)
 {
     au_json_key(w, key);
@@ -154,7 +148,7 @@ static void put_pair_json(struct run *run, const char *id, const struct app_wer_
 {
     struct au_json_writer *w = &run->json;
     au_json_open_object(w);
-    put_key_text(w, "id", id);
+    au_json_add_string(w, "id", id);
     put_rate_json(w, "wer", &score->by_word.counts);
     put_rate_json(w, "cer", &score->by_character.counts);
     put_counts_json(w, "words", &score->by_word.counts);
@@ -242,8 +236,8 @@ static void put_summary(struct run *run)
     put_key_count(w, "n_texts", run->n_scored);
     put_ids_json(w, "missing", run->pairs.missing, run->pairs.n_missing);
     put_ids_json(w, "unused", run->pairs.unused, run->pairs.n_unused);
-    put_key_text(w, "normalizer", app_wer_normalizer_name(run->normalizer));
-    put_key_text(w, "language", run->args->language);
+    au_json_add_string(w, "normalizer", app_wer_normalizer_name(run->normalizer));
+    au_json_add_string(w, "language", run->args->language);
     au_json_key(w, "spelling_table");
     au_json_put_bool(w, run->spelling != NULL);
 }

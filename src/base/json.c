@@ -550,3 +550,30 @@ void au_json_put_null(struct au_json_writer *w)
     begin_item(w);
     au_buf_puts(w->out, "null");
 }
+
+void au_json_add_string(struct au_json_writer *w, const char *key, const char *text)
+{
+    au_json_key(w, key);
+    if (text)
+        au_json_put_string(w, text);
+    else
+        au_json_put_null(w);
+}
+
+void au_json_add_int(struct au_json_writer *w, const char *key, int64_t value)
+{
+    au_json_key(w, key);
+    au_json_put_int(w, value);
+}
+
+void au_json_add_fixed(struct au_json_writer *w, const char *key, double value, int decimals)
+{
+    au_json_key(w, key);
+    au_json_put_fixed(w, value, decimals);
+}
+
+void au_json_add_bool(struct au_json_writer *w, const char *key, bool value)
+{
+    au_json_key(w, key);
+    au_json_put_bool(w, value);
+}

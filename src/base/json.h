@@ -71,5 +71,11 @@ void au_json_put_number(struct au_json_writer *w,
 void au_json_put_fixed(struct au_json_writer *w, double value, int decimals);
 void au_json_put_bool(struct au_json_writer *w, bool value);
 void au_json_put_null(struct au_json_writer *w);
+/* A key and its value. */
+void au_json_add_string(struct au_json_writer *w, const char *key,
+                        const char *text); /* NULL: null */
+void au_json_add_int(struct au_json_writer *w, const char *key, int64_t value);
+void au_json_add_fixed(struct au_json_writer *w, const char *key, double value, int decimals);
+void au_json_add_bool(struct au_json_writer *w, const char *key, bool value);
 
 #endif

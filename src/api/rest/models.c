@@ -11,20 +11,13 @@ static void put_model(struct au_json_writer *w, const char *id,
                       const struct service_engine_entry *entry)
 {
     au_json_open_object(w);
-    au_json_key(w, "id");
-    au_json_put_string(w, id);
-    au_json_key(w, "object");
-    au_json_put_string(w, "model");
-    au_json_key(w, "created");
-    au_json_put_int(w, entry->installed_unix_s);
-    au_json_key(w, "owned_by");
-    au_json_put_string(w, "auricle");
-    au_json_key(w, "loaded");
-    au_json_put_bool(w, entry->loaded);
-    au_json_key(w, "default");
-    au_json_put_bool(w, entry->is_default);
-    au_json_key(w, "bytes");
-    au_json_put_int(w, (int64_t)entry->bytes);
+    au_json_add_string(w, "id", id);
+    au_json_add_string(w, "object", "model");
+    au_json_add_int(w, "created", entry->installed_unix_s);
+    au_json_add_string(w, "owned_by", "auricle");
+    au_json_add_bool(w, "loaded", entry->loaded);
+    au_json_add_bool(w, "default", entry->is_default);
+    au_json_add_int(w, "bytes", (int64_t)entry->bytes);
     au_json_close_object(w);
 }
 
@@ -58,8 +51,7 @@ static void list_models(struct http_request *request)
     au_buf_init(&body, 0);
     au_json_writer_init(&w, &body, 0);
     au_json_open_object(&w);
-    au_json_key(&w, "object");
-    au_json_put_string(&w, "list");
+    au_json_add_string(&w, "object", "list");
     au_json_key(&w, "data");
     au_json_open_array(&w);
     for (size_t i = 0; i < n; i++)

@@ -10,23 +10,11 @@
 /* Positions of the encoder per second of audio: what a token of audio is to these models. */
 #define AUDIO_TOKENS_PER_SECOND 50.0
 
-static void put_text(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    au_json_put_string(w, text);
-}
-
 static void put_stripped(struct au_json_writer *w, const char *key, const char *text)
 {
     struct recog_render_span span = recog_render_strip(text ? text : "");
     au_json_key(w, key);
     au_json_put_string_n(w, span.at, span.n);
-}
-
-static void put_int(struct au_json_writer *w, const char *key, int64_t value)
-{
-    au_json_key(w, key);
-    au_json_put_int(w, value);
 }
 
 static void put_seconds(struct au_json_writer *w, const char *key, double seconds)
@@ -47,8 +35,8 @@ static void put_usage_seconds(struct au_json_writer *w, const struct auricle_res
 {
     au_json_key(w, "usage");
     au_json_open_object(w);
-    put_text(w, "type", "duration");
-    put_int(w, "seconds", (int64_t)ceil(result->duration));
+    au_json_add_string(w, "type", "duration");
+    au_json_add_int(w, "seconds", (int64_t)ceil(result->duration));
     au_json_close_object(w);
 }
 
@@ -60,15 +48,15 @@ static void put_usage_tokens(struct au_json_writer *w, const struct auricle_resu
         text += (int64_t)result->segments[i].n_tokens;
     au_json_key(w, "usage");
     au_json_open_object(w);
-    put_text(w, "type", "tokens");
-    put_int(w, "input_tokens", audio);
+    au_json_add_string(w, "type", "tokens");
+    au_json_add_int(w, "input_tokens", audio);
     au_json_key(w, "input_token_details");
     au_json_open_object(w);
-    put_int(w, "text_tokens", 0);
-    put_int(w, "audio_tokens", audio);
+    au_json_add_int(w, "text_tokens", 0);
+    au_json_add_int(w, "audio_tokens", audio);
     au_json_close_object(w);
-    put_int(w, "output_tokens", text);
-    put_int(w, "total_tokens", audio + text);
+    au_json_add_int(w, "output_tokens", text);
+    au_json_add_int(w, "total_tokens", audio + text);
     au_json_close_object(w);
 }
 
@@ -82,7 +70,7 @@ static void put_languages(struct au_json_writer *w, const struct rest_job *job,
     au_json_open_array(w);
     if (result->language) {
         au_json_open_object(w);
-        put_text(w, "code", result->language);
+        au_json_add_string(w, "code", result->language);
         au_json_close_object(w);
     }
     au_json_close_array(w);
@@ -159,11 +147,11 @@ static void put_words(struct au_json_writer *w, const struct auricle_segment *se
 static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
 {
     au_json_open_object(w);
-    put_int(w, "id", (int64_t)id);
-    put_int(w, "seek", segment->seek);
+    au_json_add_int(w, "id", (int64_t)id);
+    au_json_add_int(w, "seek", segment->seek);
     put_seconds(w, "start", segment->start);
     put_seconds(w, "end", segment->end);
-    put_text(w, "text", segment->text);
+    au_json_add_string(w, "text", segment->text);
     au_json_key(w, "tokens");
     au_json_open_array(w);
     for (size_t i = 0; i < segment->n_tokens; i++)
@@ -174,9 +162,9 @@ static void put_segment(struct au_json_writer *w, const struct auricle_segment *
     put_number(w, "compression_ratio", segment->compression_ratio);
     put_number(w, "no_speech_prob", segment->no_speech_prob);
     if (segment->language)
-        put_text(w, "language", segment->language);
+        au_json_add_string(w, "language", segment->language);
     if (segment->filtered_by)
-        put_text(w, "filtered_by", segment->filtered_by);
+        au_json_add_string(w, "filtered_by", segment->filtered_by);
     au_json_close_object(w);
 }
 
@@ -212,11 +200,11 @@ static void put_verbose(struct au_json_writer *w, const struct rest_job *job,
     const struct auricle_result *result = outcome->result;
     int language = result->language ? text_language_find(result->language) : -1;
     bool translate = job->door->task == AURICLE_TASK_TRANSLATE;
-    put_text(w, "task", translate ? "translate" : "transcribe");
-    put_text(w, "language",
-             translate       ? "english"
-             : language >= 0 ? text_language_name(language)
-                             : "");
+    au_json_add_string(w, "task", translate ? "translate" : "transcribe");
+    au_json_add_string(w, "language",
+                       translate       ? "english"
+                       : language >= 0 ? text_language_name(language)
+                                       : "");
     put_seconds(w, "duration", result->duration);
     put_stripped(w, "text", result->text);
     if (p->word_times)
@@ -226,8 +214,8 @@ static void put_verbose(struct au_json_writer *w, const struct rest_job *job,
     put_usage_seconds(w, result);
     put_segments(w, "filtered", result->filtered, result->n_filtered);
     if (result->warning)
-        put_text(w, "warning", result->warning);
-    put_text(w, "model", outcome->model);
+        au_json_add_string(w, "warning", result->warning);
+    au_json_add_string(w, "model", outcome->model);
     put_timings(w, &outcome->timings);
 }
 
@@ -286,8 +274,8 @@ void openai_write_segment(struct rest_job *job, const struct auricle_segment *se
     au_buf_puts(out, "data: ");
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
-    put_text(&w, "type", "transcript.text.delta");
-    put_text(&w, "delta", text);
+    au_json_add_string(&w, "type", "transcript.text.delta");
+    au_json_add_string(&w, "delta", text);
     put_seconds(&w, "start", segment->start);
     put_seconds(&w, "end", segment->end);
     if (p->word_times)
@@ -303,7 +291,7 @@ void openai_write_end(const struct rest_job *job, const struct service_outcome *
     au_buf_puts(out, "data: ");
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
-    put_text(&w, "type", "transcript.text.done");
+    au_json_add_string(&w, "type", "transcript.text.done");
     put_stripped(&w, "text", outcome->result->text);
     put_languages(&w, job, outcome->result);
     put_usage_tokens(&w, outcome->result);

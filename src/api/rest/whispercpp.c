@@ -143,12 +143,6 @@ static enum auricle_error make_plan(struct rest_job *job, struct rest_reject *re
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void put_text(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    au_json_put_string(w, text);
-}
-
 static void put_number(struct au_json_writer *w, const char *key, double value)
 {
     au_json_key(w, key);
@@ -161,7 +155,7 @@ static void put_words(struct au_json_writer *w, const struct auricle_segment *se
     au_json_open_array(w);
     for (size_t i = 0; i < segment->n_words; i++) {
         au_json_open_object(w);
-        put_text(w, "word", segment->words[i].text);
+        au_json_add_string(w, "word", segment->words[i].text);
         put_number(w, "start", segment->words[i].start);
         put_number(w, "end", segment->words[i].end);
         put_number(w, "probability", (double)segment->words[i].probability);
@@ -175,7 +169,7 @@ static void put_segment(struct au_json_writer *w, const struct auricle_segment *
     au_json_open_object(w);
     au_json_key(w, "id");
     au_json_put_int(w, (int64_t)id);
-    put_text(w, "text", segment->text);
+    au_json_add_string(w, "text", segment->text);
     put_number(w, "start", segment->start);
     put_number(w, "end", segment->end);
     au_json_key(w, "tokens");
@@ -196,16 +190,16 @@ static void put_verbose(struct au_json_writer *w, const struct inference_params 
 {
     int language = result->language ? text_language_find(result->language) : -1;
     const char *name = language >= 0 ? text_language_name(language) : "";
-    put_text(w, "task", p->translate ? "translate" : "transcribe");
-    put_text(w, "language", name);
+    au_json_add_string(w, "task", p->translate ? "translate" : "transcribe");
+    au_json_add_string(w, "language", name);
     put_number(w, "duration", result->duration);
-    put_text(w, "text", result->text);
+    au_json_add_string(w, "text", result->text);
     au_json_key(w, "segments");
     au_json_open_array(w);
     for (size_t i = 0; i < result->n_segments; i++)
         put_segment(w, &result->segments[i], i);
     au_json_close_array(w);
-    put_text(w, "detected_language", name);
+    au_json_add_string(w, "detected_language", name);
     put_number(w, "detected_language_probability", (double)result->language_probability);
 }
 
@@ -265,7 +259,7 @@ static void fail(struct http_request *request, const struct api_error *error)
     au_buf_init(&body, 0);
     au_json_writer_init(&w, &body, 0);
     au_json_open_object(&w);
-    put_text(&w, "error", error->message);
+    au_json_add_string(&w, "error", error->message);
     au_json_close_object(&w);
     api_answer_failure(request, error, &body);
     au_buf_deinit(&body);

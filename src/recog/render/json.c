@@ -31,25 +31,10 @@ static void put_time(struct au_json_writer *w, const char *key, double seconds)
     au_json_put_number(w, (double)recog_render_ms(seconds) / 1000.0);
 }
 
-static void put_text(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    if (text)
-        au_json_put_string(w, text);
-    else
-        au_json_put_null(w);
-}
-
 static void put_number(struct au_json_writer *w, const char *key, float value)
 {
     au_json_key(w, key);
     put_float(w, value);
-}
-
-static void put_integer(struct au_json_writer *w, const char *key, int64_t value)
-{
-    au_json_key(w, key);
-    au_json_put_int(w, value);
 }
 
 static void put_words(struct au_json_writer *w, const struct auricle_segment *segment)
@@ -59,7 +44,7 @@ static void put_words(struct au_json_writer *w, const struct auricle_segment *se
     for (size_t i = 0; i < segment->n_words; i++) {
         const struct auricle_word *word = &segment->words[i];
         au_json_open_object(w);
-        put_text(w, "word", word->text);
+        au_json_add_string(w, "word", word->text);
         put_time(w, "start", word->start);
         put_time(w, "end", word->end);
         put_number(w, "probability", word->probability);
@@ -71,11 +56,11 @@ static void put_words(struct au_json_writer *w, const struct auricle_segment *se
 static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
 {
     au_json_open_object(w);
-    put_integer(w, "id", (int64_t)id);
-    put_integer(w, "seek", segment->seek);
+    au_json_add_int(w, "id", (int64_t)id);
+    au_json_add_int(w, "seek", segment->seek);
     put_time(w, "start", segment->start);
     put_time(w, "end", segment->end);
-    put_text(w, "text", segment->text ? segment->text : "");
+    au_json_add_string(w, "text", segment->text ? segment->text : "");
     au_json_key(w, "tokens");
     au_json_open_array(w);
     for (size_t i = 0; i < segment->n_tokens; i++)
@@ -88,9 +73,9 @@ static void put_segment(struct au_json_writer *w, const struct auricle_segment *
     if (segment->words)
         put_words(w, segment);
     if (segment->language)
-        put_text(w, "language", segment->language);
+        au_json_add_string(w, "language", segment->language);
     if (segment->filtered_by)
-        put_text(w, "filtered_by", segment->filtered_by);
+        au_json_add_string(w, "filtered_by", segment->filtered_by);
     au_json_close_object(w);
 }
 
@@ -113,9 +98,9 @@ static void put_timings(struct au_json_writer *w, const struct auricle_timings *
     put_time(w, "encoder", timings->encoder);
     put_time(w, "decoder", timings->decoder);
     put_time(w, "total", timings->total);
-    put_integer(w, "encoder_windows", (int64_t)timings->encoder_windows);
-    put_integer(w, "decoder_steps", (int64_t)timings->decoder_steps);
-    put_integer(w, "decoder_tokens", (int64_t)timings->decoder_tokens);
+    au_json_add_int(w, "encoder_windows", (int64_t)timings->encoder_windows);
+    au_json_add_int(w, "decoder_steps", (int64_t)timings->decoder_steps);
+    au_json_add_int(w, "decoder_tokens", (int64_t)timings->decoder_tokens);
     au_json_close_object(w);
 }
 
@@ -124,13 +109,13 @@ void recog_render_json(struct au_buf *out, const struct auricle_result *result)
     struct au_json_writer w;
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
-    put_text(&w, "text", result->text ? result->text : "");
+    au_json_add_string(&w, "text", result->text ? result->text : "");
     put_segments(&w, "segments", result->segments, result->n_segments);
-    put_text(&w, "language", result->language);
+    au_json_add_string(&w, "language", result->language);
     put_number(&w, "language_probability", result->language_probability);
     put_time(&w, "duration", result->duration);
     put_segments(&w, "filtered", result->filtered, result->n_filtered);
-    put_text(&w, "warning", result->warning);
+    au_json_add_string(&w, "warning", result->warning);
     put_timings(&w, &result->timings);
     au_json_close_object(&w);
     au_buf_putc(out, '\n');
