@@ -21,13 +21,17 @@ static void run(struct auricle_engine *engine, struct auricle_unit *unit)
 }
 
 static enum auricle_error encode(struct auricle_engine *engine, const float *samples, size_t n,
-                                 struct whisper_window *window)
+                                 struct whisper_window *window, struct au_fault *fault)
 {
-    size_t values = recog_engine_window_frames(engine) * (size_t)engine->dims->n_mels;
-    float *mel = au_alloc_array(values, sizeof(float));
+    size_t frames = recog_engine_window_frames(engine);
+    if (frames != AUDIO_MEL_WINDOW_FRAMES)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "this model hears windows of %zu frames; language detection needs %d",
+                       frames, AUDIO_MEL_WINDOW_FRAMES);
+    float *mel = au_alloc_array(frames * (size_t)engine->dims->n_mels, sizeof(float));
     if (!mel)
         return AURICLE_E_NOMEM;
-    (void)recog_engine_window_mel(engine, samples, n, mel);
+    audio_mel_window(engine->mel, samples, n, mel);
     struct auricle_unit unit = {.kind = RECOG_UNIT_ENCODE, .mel = mel, .window = window};
     run(engine, &unit);
     au_free(mel);
@@ -47,7 +51,7 @@ static enum auricle_error detect(struct auricle_engine *engine, const float *sam
                        "every decoder cell is in use by other sessions: try again later");
     enum auricle_error error = whisper_window_create(engine->model, &window);
     if (!error)
-        error = encode(engine, samples, n, window);
+        error = encode(engine, samples, n, window, fault);
     if (!error) {
         run(engine, recog_detect_unit(&row, engine, NULL, window));
         (void)recog_detect_done(&row);
