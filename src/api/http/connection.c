@@ -1,8 +1,8 @@
-/* Connections: accepting and counting them, noticing their end while nothing is read from them, and
- * ending those that take too long or are refused.
+/* Connections: accepting and counting them, looking at their first header, noticing their end while
+ * nothing is read from them, and ending those that take too long or are refused.
  *
- * libmicrohttpd owns the descriptor once it has it. It watches a connection only while it wants to
- * read or write; a request that waits for its answer is suspended, and its client may leave
+ * libmicrohttpd owns the descriptor once it has it. It watches a connection only while it wants
+ * to read or write; a request that waits for its answer is suspended, and its client may leave
  * unnoticed. So every connection also lies in our own epoll set, edge-triggered, for its end.    */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/http/gate.h"
 #include "api/http/internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -128,7 +129,8 @@ static void on_lingering(struct http_watch *watch, uint32_t events)
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static struct http_connection *new_connection(struct http_server *server, int fd,
-                                              const struct sockaddr_storage *address)
+                                              const struct sockaddr_storage *address,
+                                              socklen_t n_address)
 {
     struct http_connection *connection = au_calloc(1, sizeof *connection);
     if (!connection)
@@ -136,7 +138,8 @@ static struct http_connection *new_connection(struct http_server *server, int fd
     connection->server = server;
     connection->fd = fd;
     connection->since_ns = au_now_ns();
-    connection->watch.fn = on_end;
+    connection->address = *address;
+    connection->n_address = n_address;
     connection->linger.fn = on_linger_end;
     connection->probe.fn = on_probe;
     if (address->ss_family == AF_INET6)
@@ -194,10 +197,64 @@ static void refuse_when_full(struct http_connection *connection)
                                    "All connections of this server are taken. Try again shortly.");
 }
 
-static void hand_over(struct http_connection *connection, const struct sockaddr_storage *address,
-                      socklen_t n)
+/* To libmicrohttpd, which owns the descriptor from then on. */
+static void hand_over(struct http_connection *connection)
 {
     struct http_server *server = connection->server;
+    connection->watch.fn = on_end;
+    http_server_watch(server, EPOLL_CTL_MOD, connection->fd, &connection->watch,
+                      EPOLLRDHUP | EPOLLET);
+    server->adding = connection;
+    /* A failure closes the descriptor; the record was freed if the notification had come so far. */
+    if (MHD_add_connection(server->daemon, connection->fd,
+                           (const struct sockaddr *)&connection->address,
+                           connection->n_address) != MHD_YES) {
+        au_log(AU_LOG_WARN, "http: a connection could not be taken: %s", strerror(errno));
+        if (server->adding) {
+            connection->fd = -1;
+            http_connection_free(connection);
+        }
+    }
+    server->adding = NULL;
+    server->resumed = true; /* it has something to read */
+}
+
+static void refuse_at_gate(struct http_connection *connection, int status, const char *sentence)
+{
+    connection->watch.fn = on_lingering;
+    http_server_watch(connection->server, EPOLL_CTL_MOD, connection->fd, &connection->watch,
+                      EPOLLIN);
+    http_request_refuse_connection(connection, status, sentence);
+}
+
+/* More of the first header has come, or the end. Edge-triggered: what was looked at stays. */
+static void on_gate(struct http_watch *watch, uint32_t events)
+{
+    struct http_connection *connection = (struct http_connection *)(void *)watch;
+    struct http_server *server = connection->server;
+    size_t max = server->config.max_header_bytes;
+    int status;
+    const char *sentence;
+    ssize_t n = recv(connection->fd, server->peeked, max, MSG_PEEK | MSG_DONTWAIT);
+    bool over = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if (n <= 0) {
+        if (over || (n == 0 || (errno != EAGAIN && errno != EINTR)))
+            http_connection_free(connection);
+        return;
+    }
+    connection->half_closed = (events & EPOLLRDHUP) != 0;
+    switch (http_gate_look(server->peeked, (size_t)n, max, &status, &sentence)) {
+    case HTTP_GATE_PASS: hand_over(connection); break;
+    case HTTP_GATE_REFUSE: refuse_at_gate(connection, status, sentence); break;
+    case HTTP_GATE_WAIT:
+        if (over)
+            http_connection_free(connection);
+        break;
+    }
+}
+
+static void let_in(struct http_connection *connection)
+{
     static const int on = 1, keep_idle = 30, keep_interval = 10, keep_count = 3;
     int fd = connection->fd;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -206,17 +263,9 @@ static void hand_over(struct http_connection *connection, const struct sockaddr_
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keep_idle, sizeof keep_idle);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &keep_interval, sizeof keep_interval);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &keep_count, sizeof keep_count);
-    http_server_watch(server, EPOLL_CTL_ADD, fd, &connection->watch, EPOLLRDHUP | EPOLLET);
-    server->adding = connection;
-    /* A failure closes the descriptor; the record was freed if the notification had come so far. */
-    if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)address, n) != MHD_YES) {
-        au_log(AU_LOG_WARN, "http: a connection could not be taken: %s", strerror(errno));
-        if (server->adding) {
-            connection->fd = -1;
-            http_connection_free(connection);
-        }
-    }
-    server->adding = NULL;
+    connection->watch.fn = on_gate;
+    http_server_watch(connection->server, EPOLL_CTL_ADD, fd, &connection->watch,
+                      EPOLLIN | EPOLLRDHUP | EPOLLET);
 }
 
 void http_connection_accept(struct http_listener *listener)
@@ -244,13 +293,13 @@ void http_connection_accept(struct http_listener *listener)
             continue;
         connection = NULL;
         if (open < (size_t)server->config.max_connections + MAX_LINGERING)
-            connection = new_connection(server, fd, &address);
+            connection = new_connection(server, fd, &address, n);
         if (!connection)
             close(fd);
         else if (open >= (size_t)server->config.max_connections)
             refuse_when_full(connection);
         else
-            hand_over(connection, &address, n);
+            let_in(connection);
     }
 }
 
@@ -286,15 +335,17 @@ static bool body_is_slow(struct http_request *request)
 
 void http_connection_sweep(struct http_server *server)
 {
+    static const char late[] = "The header of the request did not come in time.";
     struct http_connection *next;
     for (struct http_connection *c = server->connections; c; c = next) {
         struct http_request *request = c->request;
         next = c->next;
-        if (c->cut || !c->mhd)
+        if (c->cut)
             continue;
-        if (!request && header_is_late(c))
-            http_request_refuse_connection(c, 408,
-                                           "The header of the request did not come in time.");
+        if (!c->mhd && header_is_late(c))
+            refuse_at_gate(c, 408, late);
+        else if (!request && header_is_late(c))
+            http_request_refuse_connection(c, 408, late);
         if (request && request->phase == HTTP_RECEIVING && body_is_slow(request)) {
             if (!request->status)
                 http_request_refuse(request, 408, "The body of the request came too slowly.");

@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "api/http/http.h"
 #include "api/http/tls.h"
@@ -41,6 +42,8 @@ struct http_connection {
     bool half_closed;             /* the client sends no more; it may still listen, or be gone */
     bool cut;                     /* told to end; only the rest of its bytes are taken */
     unsigned n_probes;
+    struct sockaddr_storage address; /* of the client, until it is handed over */
+    socklen_t n_address;
     struct http_timer linger; /* then it is cut off */
     struct http_timer probe;  /* see http_connection_probe */
     char peer[INET6_ADDRSTRLEN];
@@ -57,6 +60,7 @@ struct http_server {
     bool listening;
     struct http_connection *connections;
     struct http_connection *adding; /* while MHD_add_connection runs */
+    char *peeked;                   /* [max_header_bytes] a header looked at */
     atomic_size_t n_connections;    /* read by any thread */
     _Atomic(struct http_post_node *) posted;
     atomic_bool stop;

@@ -350,6 +350,11 @@ enum auricle_error http_server_create(const struct http_server_config *config,
     server->sweep.fn = on_sweep;
     server->listen_again.fn = listen_again;
     fill_defaults(&server->config);
+    server->peeked = au_alloc(server->config.max_header_bytes);
+    if (!server->peeked) {
+        http_server_destroy(server);
+        return au_fail(fault, AURICLE_E_NOMEM, "no memory for the server");
+    }
     error = open_listeners(server, fault);
     if (!error && server->config.tls_certificate)
         error = http_tls_create(server->config.tls_certificate, server->config.tls_key,
@@ -380,6 +385,7 @@ void http_server_destroy(struct http_server *server)
         close(server->epoll_fd);
     if (server->wake_fd >= 0)
         close(server->wake_fd);
+    au_free(server->peeked);
     au_free(server);
 }
 
