@@ -10,7 +10,7 @@ struct recog_seats {
     struct recog_cells *cells;
     pthread_mutex_t lock; /* over what follows */
     struct recog_seat *spare;
-    int n_spare, keep;
+    int n_free;
 };
 
 static void seat_destroy(struct recog_seat *seat)
@@ -37,7 +37,7 @@ static struct recog_seat *seat_create(const struct whisper_model *model)
 }
 
 enum auricle_error recog_seats_create(const struct whisper_model *model, struct recog_cells *cells,
-                                      int keep, struct recog_seats **out)
+                                      int n, struct recog_seats **out)
 {
     struct recog_seats *seats = au_calloc(1, sizeof(*seats));
     if (!seats)
@@ -45,7 +45,7 @@ enum auricle_error recog_seats_create(const struct whisper_model *model, struct 
     pthread_mutex_init(&seats->lock, NULL);
     seats->model = model;
     seats->cells = cells;
-    seats->keep = keep;
+    seats->n_free = n;
     *out = seats;
     return AURICLE_OK;
 }
@@ -63,28 +63,46 @@ void recog_seats_destroy(struct recog_seats *seats)
     au_free(seats);
 }
 
-static struct recog_seat *take_spare(struct recog_seats *seats)
+/* A place, and a block for it where one was given back; false when all places are taken. */
+static bool take_place(struct recog_seats *seats, struct recog_seat **spare)
 {
     pthread_mutex_lock(&seats->lock);
-    struct recog_seat *seat = seats->spare;
-    if (seat) {
-        seats->spare = seat->next;
-        seats->n_spare--;
-    }
+    bool any = seats->n_free > 0;
+    *spare = any ? seats->spare : NULL;
+    if (*spare)
+        seats->spare = (*spare)->next;
+    seats->n_free -= any;
     pthread_mutex_unlock(&seats->lock);
-    return seat;
+    return any;
+}
+
+static void give_place(struct recog_seats *seats, struct recog_seat *spare)
+{
+    pthread_mutex_lock(&seats->lock);
+    if (spare) {
+        spare->next = seats->spare;
+        seats->spare = spare;
+    }
+    seats->n_free++;
+    pthread_mutex_unlock(&seats->lock);
 }
 
 enum auricle_error recog_seats_take(struct recog_seats *seats, struct recog_claim *claim,
                                     size_t n_cells, struct recog_seat **out)
 {
-    if (!recog_cells_claim(seats->cells, claim, n_cells))
+    struct recog_seat *seat = NULL;
+    bool place = take_place(seats, &seat);
+    /* Without a place the claim cannot be met, and waits in the queue all the same. */
+    if (!recog_cells_claim(seats->cells, claim, place ? n_cells : SIZE_MAX)) {
+        if (place)
+            give_place(seats, seat);
         return AURICLE_E_AGAIN;
-    struct recog_seat *seat = take_spare(seats);
+    }
     if (!seat)
         seat = seat_create(seats->model);
     if (!seat) {
         recog_cells_unreserve(seats->cells, n_cells);
+        give_place(seats, NULL);
         return AURICLE_E_NOMEM;
     }
     seat->n_cells = n_cells;
@@ -96,15 +114,7 @@ void recog_seats_give(struct recog_seats *seats, struct recog_seat *seat)
 {
     if (!seat)
         return;
-    recog_cells_unreserve(seats->cells, seat->n_cells);
-    pthread_mutex_lock(&seats->lock);
-    bool kept = seats->n_spare < seats->keep;
-    if (kept) {
-        seat->next = seats->spare;
-        seats->spare = seat;
-        seats->n_spare++;
-    }
-    pthread_mutex_unlock(&seats->lock);
-    if (!kept)
-        seat_destroy(seat);
+    size_t n_cells = seat->n_cells; /* another may have the seat in a moment */
+    give_place(seats, seat);
+    recog_cells_unreserve(seats->cells, n_cells);
 }

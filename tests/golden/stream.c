@@ -618,7 +618,7 @@ static void what_a_stream_cannot_do_is_refused(void **state)
     assert_int_equal(auricle_session_create_stream(engine, &options, &stream, &session, &message),
                      AURICLE_E_INVALID);
     assert_non_null(strstr(message.text, "buffer"));
-    stream.buffer_seconds = NAN;
+    stream.buffer_seconds = (double)NAN;
     assert_int_equal(auricle_session_create_stream(engine, &options, &stream, &session, &message),
                      AURICLE_E_INVALID);
     stream.size = 1;
@@ -679,8 +679,11 @@ static void every_allocation_of_a_stream_may_fail(void **state)
     au_free(samples);
 }
 
-int main(void)
+/* A pattern of names runs some of the tests. */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finals_equal_offline_with_the_bundled_model),
         cmocka_unit_test(finals_equal_offline_to_the_bit),
