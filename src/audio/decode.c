@@ -152,15 +152,29 @@ static enum auricle_error open_with(struct audio_reader *reader, bool ffmpeg,
     return audio_sndfile_open(reader->input, &reader->probe, &reader->decoder, fault);
 }
 
+/* libsndfile wants to know how long a WAV is. */
+static void take_in_whole(struct audio_reader *reader)
+{
+    (void)audio_input_measure(reader->input);
+    audio_probe(reader->input, &reader->probe);
+}
+
 /* Try the decoder that suits the content, then FFmpeg, which reads the most. */
 static enum auricle_error open_decoder(struct audio_reader *reader, struct au_fault *fault)
 {
     if (reader->options.raw != AUDIO_RAW_NONE)
         return audio_raw_open(reader->input, &reader->options, &reader->decoder, fault);
     audio_probe(reader->input, &reader->probe);
+    if (reader->probe.wav.arriving && !reader->probe.wav.found)
+        take_in_whole(reader);
     enum auricle_error error = check_probe(reader, fault);
     if (error)
         return error;
+    if (reader->probe.wav.arriving && !reader->options.try_ffmpeg_only &&
+        audio_wav_is_plain(&reader->probe))
+        return audio_wav_open(reader->input, &reader->probe, &reader->decoder, fault);
+    if (reader->probe.wav.arriving)
+        take_in_whole(reader);
     bool ffmpeg = reader->options.try_ffmpeg_only || prefers_ffmpeg(reader);
     struct au_fault *first = &reader->first_failure, second = {0};
     error = open_with(reader, ffmpeg, first);

@@ -48,6 +48,11 @@ enum auricle_error audio_check_shape(const char *name, long long rate_hz, long l
 enum auricle_error audio_raw_open(struct audio_input *input,
                                   const struct audio_decode_options *options,
                                   struct audio_decoder **out, struct au_fault *fault);
+/* The plain samples of a WAV that is still arriving; audio_wav_is_plain says whether it has
+ * them. */
+bool audio_wav_is_plain(const struct audio_probe *probe);
+enum auricle_error audio_wav_open(struct audio_input *input, const struct audio_probe *probe,
+                                  struct audio_decoder **out, struct au_fault *fault);
 enum auricle_error audio_sndfile_open(struct audio_input *input, const struct audio_probe *probe,
                                       struct audio_decoder **out, struct au_fault *fault);
 enum auricle_error audio_ffmpeg_open(struct audio_input *input, int64_t deadline_ns,

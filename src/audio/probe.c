@@ -105,10 +105,12 @@ static void probe_wav(struct audio_input *input, struct audio_probe *out)
             out->wav.format_tag = le16(format);
             out->wav.channels = le16(format + 2);
             out->wav.rate_hz = le32(format + 4);
+            out->wav.frame_bytes = le16(format + 12);
             out->wav.bits = le16(format + 14);
             have_format = true;
         } else if (memcmp(chunk, "data", 4) == 0) {
-            uint64_t total = audio_input_measure(input), begin = at + 8;
+            uint64_t total = 0, begin = at + 8;
+            out->wav.arriving = !audio_input_size(input, &total);
             out->wav.found = have_format;
             out->wav.size_at = at + 4;
             out->wav.claimed_bytes = size;

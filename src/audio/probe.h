@@ -30,14 +30,16 @@ struct audio_probe {
         bool found; /* both the format and the data chunk were seen */
         int format_tag, channels, bits;
         int64_t rate_hz;
-        uint64_t size_at;       /* where the data chunk's size stands */
+        int frame_bytes;        /* of all channels, as the header says */
+        uint64_t size_at;       /* where the data chunk's size stands; the data comes 4 later */
         uint64_t claimed_bytes; /* what it says */
+        bool arriving;          /* a pipe that is still open: what is stored is not known */
         uint64_t stored_bytes;  /* what follows it in the input */
         bool streamed;          /* the size is a placeholder: the data goes to the end */
     } wav;
 };
 
-/* Reads the start of the input (the whole of it for a WAV that comes through a pipe). */
+/* Reads the start of the input. */
 void audio_probe(struct audio_input *input, struct audio_probe *out);
 
 #endif

@@ -514,6 +514,42 @@ static void raw_samples_come_out_at_once(void **state)
     service_media_destroy(media);
 }
 
+/* A WAV whose header was written before its length was known, as programs write it into pipes. */
+static void a_wav_is_heard_as_it_arrives(void **state)
+{
+    (void)state;
+    struct service_media *media = new_pool(NULL);
+    struct au_test_wav header = {
+        .format = 1, .channels = 2, .bits = 16, .rate_hz = AUDIO_RATE_HZ, .data_bytes = 0xffffffff};
+    int16_t samples[640];
+    float out[320];
+    size_t n, bytes;
+    int ends[2];
+    for (size_t i = 0; i < 640; i++)
+        samples[i] = (int16_t)(i * 50);
+    uint8_t *file = au_test_wav_make(&header, samples, sizeof samples, &bytes);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    struct job job;
+    job_start(&job, media, ends[0], "recorder", NULL);
+    for (int i = 0; i < 10; i++) {
+        if (i == 0)
+            write_all(ends[1], file, bytes);
+        else
+            write_all(ends[1], (const uint8_t *)samples, sizeof samples);
+        assert_int_equal(job_read(&job, i * 320, 320, out, &n, NULL), AURICLE_OK);
+        assert_int_equal(n, 320);
+        assert_true(out[1] == (100 + 150) / 2 / 32768.0f);
+    }
+    close(ends[1]);
+    struct sound sound = job_finish(&job);
+    au_test_ok(sound.error, &sound.fault);
+    assert_int_equal(sound.n, 3200);
+    assert_string_equal(sound.warning, "");
+    sound_free(&sound);
+    au_free(file);
+    service_media_destroy(media);
+}
+
 /* A pipe is kept so that decoders may go back: beyond what memory is for, in a file that the worker
  * cannot make by itself.                                                                         */
 static void long_pipes_are_kept_in_a_file(void **state)
@@ -856,6 +892,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_was_found_is_told),
         cmocka_unit_test(a_live_recording_is_decoded_as_it_arrives),
         cmocka_unit_test(raw_samples_come_out_at_once),
+        cmocka_unit_test(a_wav_is_heard_as_it_arrives),
         cmocka_unit_test(long_pipes_are_kept_in_a_file),
         cmocka_unit_test(a_pipe_that_gives_nothing_times_out),
         cmocka_unit_test(a_decoder_that_gets_nowhere_times_out),
