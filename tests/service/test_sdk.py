@@ -5,6 +5,7 @@ Run as: test_sdk.py FILE.test.mjs. Skipped where node 20 or the packages (npm ci
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -31,15 +32,23 @@ def check_node():
     return node
 
 
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
 def main():
     node = check_node()
     name = sys.argv[1]
     browser = shutil.which("chromium")
     if name.startswith("page") and not browser:
         skip("chromium")
-    with Server() as server:
+    grpc_port = free_port() if name.startswith("grpc") else 0
+    with Server("--grpc-port", str(grpc_port)) as server:
         env = dict(os.environ, AURICLE_URL=f"http://127.0.0.1:{server.port}", AURICLE_AUDIO=TALK,
-                   AURICLE_BROWSER=browser or "")
+                   AURICLE_BROWSER=browser or "", AURICLE_GRPC=f"127.0.0.1:{grpc_port}",
+                   AURICLE_PROTO=os.path.join(cli.SOURCE, "proto"))
         done = subprocess.run([node, "--test", "--test-reporter=tap", name], cwd=FOLDER, env=env,
                               timeout=LIMIT_SECONDS, stdout=subprocess.PIPE, text=True, check=False)
         report(done.stdout)
