@@ -11,7 +11,7 @@
 #include "recog/unit.h"
 #include "support/support.h"
 
-enum { MAX_HELD = 64, MAX_SEGMENTS = 4096 };
+enum { MAX_HELD = 65536, MAX_SEGMENTS = 4096 };
 
 static struct {
     pthread_mutex_t lock;
@@ -97,7 +97,8 @@ void fake_media_decoded(size_t n_samples)
     lock();
     fake.n_decoded = n_samples;
     for (struct service_decode *decode = fake.decodes; decode; decode = decode->next) {
-        decode->n_decoded = n_samples < decode->n_samples ? n_samples : decode->n_samples;
+        size_t there = n_samples < decode->n_samples ? n_samples : decode->n_samples;
+        decode->n_decoded = there > decode->n_decoded ? there : decode->n_decoded;
         decode->notify(decode->context);
     }
     unlock();
@@ -269,6 +270,7 @@ void service_engines_acquire(struct service_engines *engines, const char *name,
     (void)engines, (void)name;
     lock();
     if (fake.hold) {
+        assert_true(fake.n_held < MAX_HELD);
         fake.held[fake.n_held].ready = ready;
         fake.held[fake.n_held++].context = context;
     } else {
