@@ -103,6 +103,7 @@ def main():
         card = f.read()
     parts = {"WER": wer_table(f32, int8), "WAYS": ways_table(f32), "AGREEMENT": agreement(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
              "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
+             "KATHLEEN": percent(f32["wer"]["en-kathleen"]["wer"][0]), "LJ": percent(f32["wer"]["en-lj"]["wer"][0]),
              "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),
              "EXAMPLES": examples(f32), "HOURS": args.hours, "UPDATES": args.updates}
     for name, value in parts.items():

@@ -187,20 +187,10 @@ def silence_table(args):
     return {"words_per_minute": total / minutes, "sounds": rows}
 
 
-def dev_rows(args):
-    return [r for r in corpus.read_manifest(args.speech) if r["split"] == "dev"]
-
-
-def measure(args):
-    out = {"model": args.model, "compute_type": args.compute_type, "wer": {}}
-    rows = dev_rows(args)
+def recordings_part(args, rows, out):
     for name in args.sets.split(",") if args.sets else DEV_SETS:
         out["wer"][name] = words_table(args, name, recordings(args, rows, name),
                                        "de" if name.startswith("de") else "en")
-    if not args.short:
-        for name, items in synthetic_clips(args).items():
-            if items:
-                out["wer"]["synthetic-" + name] = words_table(args, "synthetic-" + name, items, "en")
     alsa = [(f"/usr/share/sounds/alsa/{n}.wav", n.replace("_", " ")) for n in ALSA]
     if all(os.path.exists(f) for f, _ in alsa):
         out["wer"]["alsa-utils"] = words_table(args, "alsa-utils", alsa, "en")
@@ -208,18 +198,53 @@ def measure(args):
         print("alsa-utils is not installed: its clips are left out")
     if os.path.exists(args.jfk):
         out["wer"]["jfk"] = words_table(args, "jfk", [(args.jfk, JFK)], "en")
-    if args.short:
-        return out
+
+
+def synthetic_part(args, _rows, out):
+    for name, items in synthetic_clips(args).items():
+        if items:
+            out["wer"]["synthetic-" + name] = words_table(args, "synthetic-" + name, items, "en")
+
+
+def language_part(args, rows, out):
     real = [(os.path.join(args.speech, r["file"]), r["lang"]) for r in rows
             if r["set"].startswith("cv60/") and r["lang"] in text.TRAIN_LANGS]
     out["language_real"] = language_table(args, real)
     out["language_synthetic"] = language_table(args, synthetic_languages(args))
     for name in ("language_real", "language_synthetic"):
-        print(f"{name}: {out[name]['right']:.1%} of {out[name]['clips']}")
+        print(f"{name}: {out[name]['right']:.1%} of {out[name]['clips']}", flush=True)
+
+
+def silence_part(args, _rows, out):
     out["silence"] = silence_table(args)
-    if args.compute_type == "f32":
-        out["ways"], out["agreement"] = ways_table(args, rows), agreement(args, rows)
-    return out
+
+
+def ways_part(args, rows, out):
+    out["ways"] = ways_table(args, rows)
+
+
+def agreement_part(args, rows, out):
+    out["agreement"] = agreement(args, rows)
+
+
+PARTS = {"recordings": recordings_part, "synthetic": synthetic_part, "language": language_part,
+         "silence": silence_part, "ways": ways_part, "agreement": agreement_part}
+
+
+def measure(args):
+    """The parts that are asked for; what the file has of other parts stays in it."""
+    out = {"wer": {}}
+    if args.out and os.path.exists(args.out):
+        with open(args.out, encoding="utf-8") as f:
+            out = json.load(f)
+    out.update(model=args.model, compute_type=args.compute_type)
+    rows = [r for r in corpus.read_manifest(args.speech) if r["split"] == "dev"]
+    for name in args.parts.split(","):
+        PARTS[name](args, rows, out)
+        if args.out:
+            with open(args.out, "w", encoding="utf-8") as f:
+                json.dump(out, f, indent=1, ensure_ascii=False)
+                f.write("\n")
 
 
 def main():
@@ -233,16 +258,12 @@ def main():
     parser.add_argument("--synthetic", type=int, default=120)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compute-type", default="f32")
-    parser.add_argument("--short", action="store_true", help="word error rates of recordings only")
-    parser.add_argument("--out", default="")
+    parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
+    parser.add_argument("--out", default="", help="JSON; keeps what it has of other parts")
     args = parser.parse_args()
     args.scratch = os.path.join(args.scratch, args.compute_type)
     os.makedirs(args.scratch, exist_ok=True)
-    result = measure(args)
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as f:
-            json.dump(result, f, indent=1, ensure_ascii=False)
-            f.write("\n")
+    measure(args)
 
 
 if __name__ == "__main__":

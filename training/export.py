@@ -14,8 +14,8 @@ def main():
     parser.add_argument("--run", default="")
     parser.add_argument("--out", default="models/nano")
     parser.add_argument("--which", default="ema", choices=["ema", "weights"])
-    parser.add_argument("--alignment-heads", default="1.0,1.1,1.2,1.3,2.0,2.1,2.2,2.3",
-                        help="layer.head pairs of the decoder's cross attention")
+    parser.add_argument("--alignment-heads", default="1.0,1.1,2.0,2.1",
+                        help="layer.head pairs of the decoder's cross attention that follow the speech: those guided in training")
     args = parser.parse_args()
     size, flat = trainer.load_weights(args.run or os.path.join(args.work, "run"), args.which)
     tok = bpe.Tokenizer.load(os.path.join(args.work, "tokenizer"))

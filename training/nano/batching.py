@@ -17,9 +17,9 @@ GROUPS = {  # how often a window is filled from which clips
     "real cv60 en": 0.02, "real de-kerstin": 0.01, "real cv60": 0.03}
 
 LAST_GROUPS = {  # the last stretch: more recordings
-    "espeak": 0.26, "flite": 0.28, "diphone": 0.01, "foreign": 0.05,
-    "real en-kathleen": 0.17, "real en-lj": 0.09, "real en-dctts": 0.02, "real en-cv": 0.03,
-    "real cv60 en": 0.03, "real de-kerstin": 0.01, "real cv60": 0.05}
+    "espeak": 0.25, "flite": 0.27, "diphone": 0.01, "foreign": 0.06,
+    "real en-kathleen": 0.16, "real en-lj": 0.08, "real en-dctts": 0.02, "real en-cv": 0.02,
+    "real cv60 en": 0.03, "real de-kerstin": 0.01, "real cv60": 0.09}
 
 
 def group_of(clip):
