@@ -26,11 +26,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "service/access/access.h"
+#include "service/metrics/metrics.h"
 #include "service/registry/local.h"
 
 #define MAX_ROUTES         64
 #define DRAIN_LOOK_SECONDS 0.05
-#define DRAIN_QUIET_LOOKS  3 /* in a row: the last answers are on their way out */
+#define SUMMARY_SECONDS    300 /* between two logs of the stages, with --timings */
+#define DRAIN_QUIET_LOOKS  3   /* in a row: the last answers are on their way out */
 
 /* One call of the command. */
 struct run {
@@ -45,7 +47,7 @@ struct run {
     struct api api;
     struct http_route routes[MAX_ROUTES + 1];
     struct http_post_node end_node;
-    struct http_timer drain;
+    struct http_timer drain, summary;
     int n_quiet_looks;
 };
 
@@ -373,6 +375,13 @@ static void say_where(const struct run *run)
                  scheme, host, port, n_keys ? "-H \"Authorization: Bearer $KEY\" " : "");
 }
 
+static void on_summary(struct http_timer *timer)
+{
+    struct run *run = (struct run *)(void *)((char *)timer - offsetof(struct run, summary));
+    service_metrics_log(service_metrics_of(run->service));
+    http_timer_set(run->http, timer, SUMMARY_SECONDS);
+}
+
 static enum auricle_error serve(struct run *run, struct au_fault *fault)
 {
     const struct app_watch_calls calls = {.context = run, .end = on_end, .reload = on_reload};
@@ -381,7 +390,12 @@ static enum auricle_error serve(struct run *run, struct au_fault *fault)
         return error;
     say_where(run);
     app_notify_manager("READY=1");
+    run->summary.fn = on_summary;
+    if (run->args->base.general.timings)
+        http_timer_set(run->http, &run->summary, SUMMARY_SECONDS);
     error = http_server_run(run->http, fault);
+    if (run->args->base.general.timings)
+        service_metrics_log(service_metrics_of(run->service));
     if (!error)
         app_note(run->args->base.general.quiet, "auricle: everything is finished");
     return error;

@@ -213,6 +213,15 @@ class Watching(Case):
         self.assertEqual((mine[0]["path"], mine[0]["status"], mine[0]["level"]),
                          ("/stats", 200, "INFO"))
 
+    def test_times_of_stages_are_logged_where_wanted(self):
+        s = self.start(env={"LOG_PERFORMANCE_METRICS": "True"})
+        self.assertEqual(s.transcribe().status, 200)
+        self.assertEqual(s.end(), 0)
+        stages = re.findall(r"stage (\w+) count=1 p50_ms=\S+ p95_ms=\S+ p99_ms=\S+$",
+                            "\n".join(s.lines), re.M)
+        self.assertIn("encoder", stages)
+        self.assertIn("total", stages)
+
 
 class Ending(Case):
     def test_what_runs_is_finished_and_the_new_is_refused(self):

@@ -81,6 +81,9 @@ void service_metrics_write(const struct service_metrics *metrics, struct au_buf 
 /* {"queue": {"count": n, "p50_ms": ..., "p95_ms": ..., "p99_ms": ...}, ...} */
 void service_metrics_write_stats(const struct service_metrics *metrics, struct au_buf *out);
 
+/* A line of the log for each stage that was observed, at INFO. */
+void service_metrics_log(const struct service_metrics *metrics);
+
 uint64_t service_rss_bytes(void); /* memory of this process; 0 where unknown */
 
 #endif

@@ -9,6 +9,7 @@
 #include "auricle/version.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "service/metrics/parts.h"
 
 static const struct {
@@ -225,31 +226,60 @@ static double quantile_ms(const float *sorted, size_t n, double q)
     return n ? 1e3 * (double)sorted[rank ? rank - 1 : 0] : 0;
 }
 
+struct quantiles {
+    uint64_t count; /* ever */
+    double p50_ms, p95_ms, p99_ms;
+};
+
+static struct quantiles quantiles_of(const struct metrics_stage *stage)
+{
+    float samples[METRICS_N_SAMPLES];
+    size_t n = 0;
+    for (size_t i = 0; i < METRICS_N_SAMPLES; i++) {
+        float x = atomic_load_explicit(&stage->samples[i], memory_order_relaxed);
+        if (x >= 0)
+            samples[n++] = x;
+    }
+    qsort(samples, n, sizeof *samples, ascending);
+    return (struct quantiles){get(&stage->n_samples), quantile_ms(samples, n, 0.50),
+                              quantile_ms(samples, n, 0.95), quantile_ms(samples, n, 0.99)};
+}
+
+void service_metrics_log(const struct service_metrics *metrics)
+{
+    for (int s = 0; s < SERVICE_N_STAGES; s++) {
+        struct quantiles q = quantiles_of(&metrics->stages[s]);
+        if (q.count)
+            au_log_with(AU_LOG_INFO,
+                        (const struct au_log_field[]){{"count", NULL, (double)q.count},
+                                                      {"p50_ms", NULL, q.p50_ms},
+                                                      {"p95_ms", NULL, q.p95_ms},
+                                                      {"p99_ms", NULL, q.p99_ms},
+                                                      {NULL, NULL, 0}},
+                        "stage %s", stages[s]);
+    }
+}
+
+static void put_milliseconds(struct au_json_writer *w, const char *key, double milliseconds)
+{
+    au_json_key(w, key);
+    au_json_put_fixed(w, milliseconds, 3);
+}
+
 void service_metrics_write_stats(const struct service_metrics *metrics, struct au_buf *out)
 {
     struct au_json_writer w;
-    float samples[METRICS_N_SAMPLES];
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
     for (int s = 0; s < SERVICE_N_STAGES; s++) {
-        const struct metrics_stage *stage = &metrics->stages[s];
-        size_t n = 0;
-        for (size_t i = 0; i < METRICS_N_SAMPLES; i++) {
-            float x = atomic_load_explicit(&stage->samples[i], memory_order_relaxed);
-            if (x >= 0)
-                samples[n++] = x;
-        }
-        qsort(samples, n, sizeof *samples, ascending);
+        struct quantiles q = quantiles_of(&metrics->stages[s]);
         au_json_key(&w, stages[s]);
         au_json_open_object(&w);
         au_json_key(&w, "count");
-        au_json_put_int(&w, (int64_t)get(&stage->n_samples));
-        au_json_key(&w, "p50_ms");
-        au_json_put_fixed(&w, quantile_ms(samples, n, 0.50), 3);
-        au_json_key(&w, "p95_ms");
-        au_json_put_fixed(&w, quantile_ms(samples, n, 0.95), 3);
-        au_json_key(&w, "p99_ms");
-        au_json_put_fixed(&w, quantile_ms(samples, n, 0.99), 3);
+        au_json_put_int(&w, (int64_t)q.count);
+        put_milliseconds(&w, "p50_ms", q.p50_ms);
+        put_milliseconds(&w, "p95_ms", q.p95_ms);
+        put_milliseconds(&w, "p99_ms", q.p99_ms);
         au_json_close_object(&w);
     }
     au_json_close_object(&w);
