@@ -31,7 +31,8 @@ def resident_bytes(process):
 def is_sanitized():
     """A sanitizer keeps what is freed: memory then says nothing."""
     with open(probe.PROGRAM, "rb") as file:
-        return b"__asan_init" in file.read()
+        program = file.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 class HalfCloser:
