@@ -47,8 +47,8 @@ struct auricle_engine {
 /* A model's own mel window: frames of input per window (3000 for every published model). */
 size_t recog_engine_window_frames(const struct auricle_engine *engine);
 
-/* Log-mel of a window that is not part of a longer measured recording, as decoding and language
- * detection hear it: normalised by its own maximum, zeros behind its end.
+/* Log-mel of a window that is not part of a longer measured recording, as decoding hears it:
+ * normalised by its own maximum, zeros behind its end.
  *   n    samples; those past the window are ignored
  *   mel  [window_frames, n_mels]
  * Returns how many frames hold audio. Thread: any. Allocates: never.                             */

@@ -259,30 +259,34 @@ static void windows_draw_their_own_numbers(void **state)
     auricle_engine_destroy(many);
 }
 
-/* Both hear the same window: sound, and zeros behind it. */
-static void language_is_told_as_transcription_does(void **state)
+/* Of a full window both hear the same; what is shorter each pads in its own way: transcription
+ * with zeros, as it decodes, detection alone with silence, as the original.                      */
+static void a_full_window_tells_the_language_as_transcription_does(void **state)
 {
     (void)state;
+    enum { WINDOW = 30 * 16000 };
     struct auricle_options options;
     struct auricle_message message;
     options_for(&options);
     options.vad = AURICLE_VAD_OFF;
     options.max_tokens = 2;
+    options.duration_seconds = 30; /* else the window is cut in a pause */
     options.n_temperatures = 1;
     struct auricle_engine *engine = load(1, 1);
-    char *sound = au_test_fixture("audio/jfk_16k.wav");
-    size_t n, n_languages;
+    char *sound = au_test_fixture("whisper-micro/long_75s.flac");
+    size_t n, n_languages, best = 0;
     float *samples = au_test_sound(sound, &n), probability[128];
     struct auricle_result *result = NULL;
-    au_test_ok(auricle_transcribe_samples(engine, samples, n, &options, NULL, &result, &message),
-               NULL);
-    au_test_ok(auricle_detect_language(engine, samples, n, probability, &n_languages, &message),
-               NULL);
-    size_t best = 0;
+    au_test_ok(
+        auricle_transcribe_samples(engine, samples, WINDOW, &options, NULL, &result, &message),
+        NULL);
+    au_test_ok(
+        auricle_detect_language(engine, samples, WINDOW, probability, &n_languages, &message),
+        NULL);
     for (size_t i = 1; i < n_languages; i++)
         best = probability[i] > probability[best] ? i : best;
     assert_string_equal(result->language, auricle_language_code(best));
-    assert_memory_equal(&result->language_probability, &probability[best], sizeof(float));
+    assert_true(fabsf(result->language_probability - probability[best]) < 1e-2f);
     auricle_result_destroy(result);
     au_free(samples);
     au_free(sound);
@@ -351,15 +355,18 @@ static void conditioning_needs_the_sequential_form(void **state)
     auricle_engine_destroy(engine);
 }
 
-int main(void)
+/* A pattern of names runs some of the tests. */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_follows_text_that_ends_early_is_heard),
         cmocka_unit_test(batch_size_and_threads_change_nothing),
         cmocka_unit_test(text_in_circles_is_heard_again_in_halves),
         cmocka_unit_test(each_half_is_judged_by_itself),
         cmocka_unit_test(windows_draw_their_own_numbers),
-        cmocka_unit_test(language_is_told_as_transcription_does),
+        cmocka_unit_test(a_full_window_tells_the_language_as_transcription_does),
         cmocka_unit_test(segments_are_in_order_and_inside),
         cmocka_unit_test(silence_gives_no_text),
         cmocka_unit_test(conditioning_needs_the_sequential_form),
