@@ -62,6 +62,7 @@ need_test() {
     need_command openssl openssl
     need_python grpc python3-grpcio
     need_python google.protobuf python3-protobuf
+    need_python websockets python3-websockets
     [ -e /usr/share/sounds/alsa/Front_Center.wav ] || missing="$missing alsa-utils"
 }
 

@@ -188,6 +188,7 @@ void http_timer_run(struct http_server *server);
 /* socket.c */
 void http_socket_flush(struct http_server *server);
 void http_socket_abort_all(struct http_server *server);
+bool http_socket_busy(const struct http_server *server); /* a good-bye or a message is under way */
 /* The request ends, upgraded or not; the socket with it. */
 void http_socket_request_over(struct http_socket *socket);
 

@@ -24,6 +24,7 @@
 #define POOL_BYTES       (64 * 1024) /* of a connection: header, read buffer, answer's header */
 #define SWEEP_SECONDS    0.25
 #define STOP_ROUNDS      64
+#define STOP_NS          INT64_C(1000000000)
 #define LISTEN_QUEUE     512
 
 void http_server_watch(struct http_server *server, int operation, int fd, struct http_watch *watch,
@@ -181,6 +182,18 @@ static void close_everything(struct http_server *server)
     }
 }
 
+/* What was said last goes out before everything is closed: a moment for good-byes under way. */
+static void finish_sockets(struct http_server *server)
+{
+    struct au_fault ignored;
+    int64_t until = au_now_ns() + STOP_NS;
+    run_posts(server);
+    http_socket_flush(server);
+    while (http_socket_busy(server) && au_now_ns() < until)
+        if (run_round(server, &ignored))
+            break;
+}
+
 enum auricle_error http_server_run(struct http_server *server, struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
@@ -188,6 +201,8 @@ enum auricle_error http_server_run(struct http_server *server, struct au_fault *
     http_server_listen(server, true);
     while (!error && !atomic_load(&server->stop))
         error = run_round(server, fault);
+    http_server_listen(server, false);
+    finish_sockets(server);
     http_timer_cancel(server, &server->sweep);
     http_timer_cancel(server, &server->listen_again);
     close_everything(server);

@@ -303,6 +303,15 @@ void http_socket_flush(struct http_server *server)
     }
 }
 
+bool http_socket_busy(const struct http_server *server)
+{
+    for (const struct http_socket *socket = server->sockets; socket; socket = socket->next)
+        if (socket->upgrade && !socket->lingering &&
+            (socket->closing || wslay_event_get_queued_msg_count(socket->frames)))
+            return true;
+    return false;
+}
+
 void http_socket_abort_all(struct http_server *server)
 {
     for (struct http_socket *socket = server->sockets; socket; socket = socket->next) {
