@@ -129,6 +129,11 @@ void au_file_map_keep(const struct au_file_map *map)
     (void)madvise(data, map->bytes, MADV_WILLNEED);
 }
 
+void au_file_map_forget(const struct au_file_map *map)
+{
+    (void)madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED); /* advice only */
+}
+
 void au_file_map_close(struct au_file_map *map)
 {
     if (map->data)

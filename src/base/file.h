@@ -25,6 +25,9 @@ AURICLE_MUST_CHECK enum auricle_error au_file_map_open(const char *path, struct 
                                                        struct au_fault *fault);
 /* Advise that the whole map will be used again and again: read it now, keep it. */
 void au_file_map_keep(const struct au_file_map *map);
+/* Let go of the pages that were read: they no longer count as this process' memory, and come back
+ * from the file when they are touched.                                                          */
+void au_file_map_forget(const struct au_file_map *map);
 void au_file_map_close(struct au_file_map *map); /* zeroed map is fine */
 
 /* Write to "path.tmp-PID", flush to disk, rename over path: readers see the old or the new file. */

@@ -43,6 +43,12 @@ static enum auricle_error create(const char *path, struct format_weights **out,
     return AURICLE_OK;
 }
 
+void format_weights_forget(const struct format_weights *weights)
+{
+    for (size_t i = 0; i < weights->n_maps; i++)
+        au_file_map_forget(&weights->maps[i]);
+}
+
 void format_weights_close(struct format_weights *weights)
 {
     if (!weights)

@@ -62,6 +62,9 @@ AURICLE_MUST_CHECK enum auricle_error format_weights_open_bytes(const char *name
                                                                 const uint8_t *data, size_t bytes,
                                                                 struct format_weights **out,
                                                                 struct au_fault *fault);
+/* Let go of what was read of the files so far: a loader that is done with a tensor need not hold
+ * its pages. Every tensor stays readable.                                                        */
+void format_weights_forget(const struct format_weights *weights);
 void format_weights_close(struct format_weights *weights);
 
 enum format_kind format_weights_kind(const struct format_weights *weights);

@@ -112,6 +112,53 @@ static void map_shows_the_file(void **state)
     au_free(path);
 }
 
+/* Pages of files that are resident in this process, from /proc/self/statm. */
+static long resident_file_pages(void)
+{
+    char line[256];
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    fclose(f);
+    const char *at = strchr(line, ' '); /* all pages, resident ones, those of files */
+    assert_non_null(at);
+    at = strchr(at + 1, ' ');
+    assert_non_null(at);
+    while (*++at >= '0' && *at <= '9')
+        pages = 10 * pages + (*at - '0');
+    return pages;
+}
+
+static unsigned sum_of_pages(const struct au_file_map *map)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < map->bytes; i += 4096)
+        sum += map->data[i];
+    return sum;
+}
+
+static void forgotten_pages_come_back(void **state)
+{
+    enum { BYTES = 8 << 20 };
+    (void)state;
+    char *data = au_alloc(BYTES);
+    struct au_file_map map = {0};
+    struct au_fault fault = {0};
+    assert_non_null(data);
+    memset(data, 7, BYTES);
+    char *path = au_test_write(scratch.folder, "large", data, BYTES);
+    au_test_ok(au_file_map_open(path, &map, &fault), &fault);
+    assert_int_equal(sum_of_pages(&map), 7 * (BYTES / 4096));
+    long before = resident_file_pages();
+    au_file_map_forget(&map);
+    assert_true(resident_file_pages() <= before - BYTES / 4096 / 2);
+    assert_int_equal(sum_of_pages(&map), 7 * (BYTES / 4096));
+    au_file_map_close(&map);
+    au_free(data);
+    au_free(path);
+}
+
 static void atomic_write_replaces(void **state)
 {
     (void)state;
@@ -283,6 +330,7 @@ int main(void)
         cmocka_unit_test(read_takes_files_without_a_size),
         cmocka_unit_test(unfit_paths_are_refused_with_their_name),
         cmocka_unit_test(map_shows_the_file),
+        cmocka_unit_test(forgotten_pages_come_back),
         cmocka_unit_test(atomic_write_replaces),
         cmocka_unit_test(atomic_write_reports_what_stops_it),
         cmocka_unit_test(atomic_write_keeps_the_old_file_when_room_runs_out),

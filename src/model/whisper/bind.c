@@ -270,6 +270,8 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
         return out_of_memory(b);
     if (b->packed && !mapped)
         format_packed_put(b->packed, n, k, out->packed, bytes);
+    if (b->weights && !mapped)
+        format_weights_forget(b->weights);
     b->model->bytes += bytes + (bias ? n * sizeof *bias : 0);
     return AURICLE_OK;
 }
