@@ -492,7 +492,9 @@ class Listen(Case):
                 with open(status, encoding="ascii") as file:
                     peak = max(peak, *(int(line.split()[1]) for line in file
                                        if line.startswith("VmRSS")))
-        self.assertEqual(finals, [2 * (i + 1) for i in range(n)] + [2 * n])
+        # Where a message was taken in two halves its middle is told as well.
+        self.assertEqual([final for final in finals if final % 2 == 0],
+                         [2 * (i + 1) for i in range(n)] + [2 * n])
         self.assertLess(partials, n * 50)
         if not SANITIZED:  # a sanitizer keeps what was freed
             self.assertLess(peak, 120 * 1024)
