@@ -451,6 +451,10 @@ class Listen(Case):
         self.refused(Code.INVALID_ARGUMENT, listen(v1("ListenRequest", audio=b"x")), "first message")
         self.refused(Code.INVALID_ARGUMENT, listen(v1("ListenRequest", close=v1("Close"))), "first")
         self.refused(Code.INVALID_ARGUMENT, listen(config, config), "second config")
+        both = b"\x12\x01a\x1a\x00"  # as no client's library makes it
+        raw = self.client.channel.stream_stream("/auricle.v1.Auricle/Listen")
+        self.refused(Code.INVALID_ARGUMENT, lambda: raw(iter([config.SerializeToString(), both]),
+                                                        timeout=WAIT), "not both")
         self.refused(Code.INVALID_ARGUMENT,
                      listen(config, v1("ListenRequest", audio=bytes((4 << 20) + 1))), "4 MiB")
         self.refused(Code.INVALID_ARGUMENT, listen(v1("ListenRequest", config=v1(

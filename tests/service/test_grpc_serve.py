@@ -167,6 +167,30 @@ class Real(Case):
         self.assertTrue("".join(e.final.segment.text for e in events if e.HasField("final")).strip())
         self.assertGreater(events[-1].closed.audio_seconds, 20)
 
+    def test_lost_connection_is_resumed(self):
+        data = read(os.path.join(DEMO, "talk.opus"))
+        half = len(data) // 2
+        feeder = Feeder(v1("ListenRequest", config=v1("ListenConfig", resume_seconds=60, recognition=v1(
+            "RecognitionConfig", **GREEDY))), v1("ListenRequest", audio=data[:half]))
+        lost = Client(self.server.port)
+        call = lost.call("Listen", iter(feeder))
+        session = next(call).opened.session_id
+        self.assertEqual(next(call).WhichOneof("event"), "speech_started")
+        lost.close()
+        feeder.end()
+        events, end = [], time.monotonic() + WAIT
+        while not events and time.monotonic() < end:
+            feeder = Feeder(v1("ListenRequest", config=v1("ListenConfig", resume_session_id=session)),
+                            v1("ListenRequest", audio=data[half:]))
+            feeder.end()
+            try:
+                events = list(self.client.call("Listen", iter(feeder)))
+            except grpc.RpcError as error:  # until the server has seen the loss
+                self.assertIn("has a connection", error.details())
+        self.assertEqual(events[0].opened.session_id, session)
+        self.assertTrue("".join(e.final.segment.text for e in events if e.HasField("final")).strip())
+        self.assertGreater(events[-1].closed.audio_seconds, 20)
+
     def test_errors(self):
         self.refused(Code.INVALID_ARGUMENT, lambda: self.transcribe(b"\0" * 5000), "recording")
         self.refused(Code.NOT_FOUND, lambda: self.transcribe(b"x", model="nobody"), "nobody")

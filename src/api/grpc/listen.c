@@ -319,6 +319,8 @@ static void on_message(struct rpc_call *call, grpc_byte_buffer *message)
                asked->request_case == AURICLE__V1__LISTEN_REQUEST__REQUEST__NOT_SET) {
         on_audio(call, l, message, pieces, &split);
         pieces = NULL;
+    } else if (split.has_bulk && l->live) {
+        fail(call, AURICLE_E_INVALID, "a message holds audio or something else, not both", 0);
     } else {
         act(call, l, asked);
     }
