@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "api/ops/ops.h"
 #include "api/rest/rest.h"
 #include "api/web/web.h"
+#include "app/interrupt.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -39,11 +41,13 @@ struct run {
     const struct app_serve_args *args;
     const struct app_parsed *parsed;
     const struct service_settings *settings;
+    char *model; /* its path */
     struct service_access *access;
     struct service *service;
     struct http_server *http;
     struct api_grpc_front *grpc;
     struct app_watch *watch;
+    atomic_bool serving;
     struct api api;
     struct http_route routes[MAX_ROUTES + 1];
     struct http_post_node end_node;
@@ -74,9 +78,11 @@ static void begin_drain(struct http_post_node *node)
 }
 
 /* On the thread of the watch, as what follows. */
-static void on_end(void *context)
+static void on_end(void *context, int number)
 {
     struct run *run = context;
+    if (!atomic_load(&run->serving)) /* a model is still being loaded: nothing is lost */
+        _exit(128 + number);
     app_note(run->args->base.general.quiet,
              "auricle: finishing %zu requests, taking no new ones; ctrl-C again ends at once",
              service_active(run->service));
@@ -128,6 +134,8 @@ static enum auricle_error read_limits(const struct run *run, struct service_limi
 static void on_reload(void *context)
 {
     struct run *run = context;
+    if (!atomic_load(&run->serving))
+        return;
     struct service_limits limits;
     struct au_fault fault = {0};
     app_notify_manager("STATUS=reading keys and limits again");
@@ -216,13 +224,24 @@ static enum auricle_error make_access(struct run *run, struct au_fault *fault)
     return error ? error : check_binding(run, fault);
 }
 
+static enum auricle_error find_model(struct run *run, struct au_fault *fault)
+{
+    const struct app_transcribe_args *args = &run->args->base;
+    struct service_model_folders folders;
+    if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    enum auricle_error error = app_transcribe_find_model(args, &folders, &run->model, fault);
+    service_model_folders_deinit(&folders);
+    return error;
+}
+
 static enum auricle_error make_service(struct run *run, struct au_fault *fault)
 {
     const struct app_serve_args *args = run->args;
-    struct service_model_folders folders;
     struct service_config config = {
         .engines =
             {
+                .model = run->model,
                 .model_dir = args->base.model_dir,
                 .vad_model = args->base.vad_model,
                 .cache_folder = args->base.cache,
@@ -239,16 +258,7 @@ static enum auricle_error make_service(struct run *run, struct au_fault *fault)
         .media = {.max_seconds = args->max_audio_seconds, .spool_folder = args->spool_folder},
         .limits = args->limits,
     };
-    char *model = NULL;
-    if (service_model_folders_init(args->base.model_dir, &folders) != AURICLE_OK)
-        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    enum auricle_error error = app_transcribe_find_model(&args->base, &folders, &model, fault);
-    service_model_folders_deinit(&folders);
-    config.engines.model = model;
-    if (!error)
-        error = service_create(&config, &run->service, fault);
-    au_free(model);
-    return error;
+    return service_create(&config, &run->service, fault);
 }
 
 static void add_routes(struct run *run, const struct http_route *routes)
@@ -384,16 +394,13 @@ static void on_summary(struct http_timer *timer)
 
 static enum auricle_error serve(struct run *run, struct au_fault *fault)
 {
-    const struct app_watch_calls calls = {.context = run, .end = on_end, .reload = on_reload};
-    enum auricle_error error = app_watch_create(&calls, &run->watch, fault);
-    if (error)
-        return error;
+    atomic_store(&run->serving, true);
     say_where(run);
     app_notify_manager("READY=1");
     run->summary.fn = on_summary;
     if (run->args->base.general.timings)
         http_timer_set(run->http, &run->summary, SUMMARY_SECONDS);
-    error = http_server_run(run->http, fault);
+    enum auricle_error error = http_server_run(run->http, fault);
     if (run->args->base.general.timings)
         service_metrics_log(service_metrics_of(run->service));
     if (!error)
@@ -405,13 +412,23 @@ static enum auricle_error serve(struct run *run, struct au_fault *fault)
 
 static int make_and_serve(struct run *run)
 {
+    const struct app_watch_calls calls = {.context = run, .end = on_end, .reload = on_reload};
     struct au_fault fault = {0};
     int code = APP_EXIT_USAGE;
     enum auricle_error error = check_args(run->args, run->parsed, &fault);
     if (!error)
         error = make_access(run, &fault);
     if (!error) {
+        error = find_model(run, &fault); /* may load it from the network, and be interrupted */
+        code = error ? APP_EXIT_MODEL : code;
+    }
+    if (error == AURICLE_E_CANCELLED && app_interrupted())
+        code = app_interrupted();
+    if (!error) {
         app_watch_block();
+        error = app_watch_create(&calls, &run->watch, &fault);
+    }
+    if (!error) {
         error = make_service(run, &fault);
         code = error ? APP_EXIT_MODEL : code;
     }
@@ -428,6 +445,7 @@ static int make_and_serve(struct run *run)
     api_grpc_stop(run->grpc);
     service_destroy(run->service);
     service_access_destroy(run->access);
+    au_free(run->model);
     return error ? code : APP_EXIT_OK;
 }
 

@@ -33,7 +33,8 @@ struct app_watch; /* opaque: a thread that waits for signals */
 /* Functions are called on its thread. */
 struct app_watch_calls {
     void *context;
-    void (*end)(void *context);    /* the first SIGTERM or SIGINT; the next one ends the process */
+    /* The first SIGTERM or SIGINT; the next one ends the process. */
+    void (*end)(void *context, int number);
     void (*reload)(void *context); /* SIGHUP */
 };
 /* Keep the signals for the watch, in this thread and those it makes. Before any other is made. */

@@ -54,7 +54,7 @@ static void *run(void *context)
             _exit(128 + number);
         } else {
             ending = true;
-            watch->calls.end(watch->calls.context);
+            watch->calls.end(watch->calls.context, number);
         }
     }
 }
