@@ -187,28 +187,47 @@ static void wait_over_end(struct http_request *request)
 
 struct job {
     struct http_post_node node;
-    struct http_request *request;
-    int n_posted;
+    struct http_server *server;
+    struct http_request *request; /* NULL: over. The network thread's */
+};
+
+struct job_slot {
+    struct job *job; /* NULL: done */
 };
 
 static void job_done(struct http_post_node *node)
 {
     struct job *job = (struct job *)(void *)node;
-    answer_text(job->request, 200, "from another thread");
+    if (job->request) {
+        struct job_slot *slot = http_request_state(job->request);
+        slot->job = NULL;
+        answer_text(job->request, 200, "from another thread");
+    }
     au_free(job);
 }
 
 static void *job_run(void *context)
 {
     struct job *job = context;
-    http_post(http_request_server(job->request), &job->node);
+    http_post(job->server, &job->node);
     return NULL;
+}
+
+static void thread_over(struct http_request *request, bool complete)
+{
+    struct job_slot *slot = http_request_state(request);
+    (void)complete;
+    if (slot->job)
+        slot->job->request = NULL;
 }
 
 static void thread_end(struct http_request *request)
 {
     struct job *job = au_calloc(1, sizeof *job);
     pthread_t thread;
+    struct job_slot *slot = http_request_state(request);
+    slot->job = job;
+    job->server = http_request_server(request);
     job->request = request;
     job->node.fn = job_done;
     if (pthread_create(&thread, NULL, job_run, job))
@@ -335,7 +354,8 @@ static const struct http_handler limited = {.state_bytes = sizeof(struct upload)
 static const struct http_handler held = {.end = held_end, .over = note_over};
 static const struct http_handler release_all = {.end = release_end};
 static const struct http_handler wait_over = {.end = wait_over_end, .over = note_over};
-static const struct http_handler thread = {.end = thread_end};
+static const struct http_handler thread = {
+    .state_bytes = sizeof(struct job_slot), .end = thread_end, .over = thread_over};
 static const struct http_handler stream = {.end = stream_end, .over = note_over};
 static const struct http_handler open_stream = {.end = open_stream_end, .over = note_over};
 static const struct http_handler big_stream = {.end = big_stream_end, .over = note_over};
