@@ -362,7 +362,9 @@ class Models(Case):
     def test_the_document_names_every_route(self):
         document = SERVER.ask("GET", "/openapi.json").json()
         self.assertTrue(document["openapi"].startswith("3."))
-        for path in (TRANSCRIPTIONS, "/v1/audio/translations", "/inference", "/v1/models"):
+        for path in (TRANSCRIPTIONS, "/v1/audio/translations", "/inference", "/v1/models",
+                     "/v1/models/{id}", "/v1/stream", "/health", "/ready", "/sessions", "/stats",
+                     "/metrics"):
             self.assertIn(path, document["paths"])
         properties = document["paths"][TRANSCRIPTIONS]["post"]["requestBody"]["content"][
             "multipart/form-data"]["schema"]["properties"]

@@ -1,4 +1,4 @@
-/* The WebSocket front for live audio: /v1/stream. See docs/STREAM.md for what is said on it. */
+/* The WebSocket front for live audio: /v1/stream. See docs/WEBSOCKET.md for what is said on it. */
 #ifndef LIVE_LIVE_H
 #define LIVE_LIVE_H
 
