@@ -19,6 +19,7 @@
 #include "api/live/live_events.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "service/metrics/metrics.h"
 #include "service/work/live.h"
 
 #define IDLE_SECONDS      10.0
@@ -234,6 +235,9 @@ static void fail_with(struct live_connection *connection, enum auricle_error err
 /* The newest partial waits while much is unsent; what follows it takes its place. */
 static void send_mail(struct live_connection *connection, struct mail *mail)
 {
+    if (connection->held)
+        service_count(service_metrics_of(connection->api->service), SERVICE_COUNT_PARTIALS_DROPPED,
+                      1);
     au_free(connection->held);
     connection->held = NULL;
     if (mail->partial && http_socket_backlog(connection->socket) > SLOW_BYTES) {
