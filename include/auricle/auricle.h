@@ -342,7 +342,8 @@ AURICLE_API void auricle_session_set_max_windows(struct auricle_session *session
 struct auricle_stream_options {
     size_t size;
     double endpoint_ms; /* silence that ends an utterance; 0: 500 */
-    double partial_ms;  /* new speech between two partials; 0: 500; negative: no partials */
+    double partial_ms;  /* new speech between two partials, half of it before an utterance's first;
+                           0: 500; negative: no partials */
     double max_utterance_seconds; /* a longer one is cut at its best silence; 0: 28 */
     double buffer_seconds;        /* audio kept for a session that is behind; 0: 60 */
 };

@@ -203,7 +203,9 @@ static void add_task(struct recog_stream *s, struct task task)
 static void take_news(struct recog_stream *s, const struct recog_endpoint_news *news)
 {
     if (news->started) {
-        s->partial_at = s->endpoint.first_chunk;
+        /* The first words are waited for most: half the time is enough for them. */
+        double lead_ms = s->options.partial_ms > 0 ? s->options.partial_ms / 2 : 0;
+        s->partial_at = s->endpoint.first_chunk - (int64_t)(lead_ms * AUDIO_RATE_HZ / 1000);
         add_task(s, (struct task){.kind = TASK_STARTED, .start = news->start});
     }
     if (!news->heard)
