@@ -809,6 +809,36 @@ static void a_pipe_without_end_ends_at_the_limit(void **state)
     service_media_destroy(media);
 }
 
+/* Whoever reads in large pieces must not take what came before a failure for the whole. */
+static void a_failure_never_passes_for_the_end(void **state)
+{
+    enum { ASKED = 60 * AUDIO_RATE_HZ };
+    (void)state;
+    struct service_media *media = new_pool(NULL);
+    struct audio_decode_options raw = {
+        .raw = AUDIO_RAW_U8, .raw_rate_hz = AUDIO_RATE_HZ, .raw_channels = 1, .max_seconds = 20};
+    float *samples = au_alloc_array(ASKED, sizeof *samples);
+    struct au_fault fault = {0};
+    struct flood flood;
+    struct job job;
+    size_t n = 0;
+    int ends[2];
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    flood.fd = ends[1];
+    assert_int_equal(pthread_create(&flood.thread, NULL, pour, &flood), 0);
+    job_start(&job, media, ends[0], "flood", &raw);
+    assert_int_equal(job_read(&job, 0, ASKED, samples, &n, &fault), AURICLE_E_LIMIT);
+    int64_t there = service_decode_available(job.decode);
+    assert_in_range(there, 1, ASKED - 1);
+    au_test_ok(job_read(&job, 0, (size_t)there, samples, &n, &fault), &fault);
+    assert_int_equal(n, there);
+    job_end(&job);
+    pthread_join(flood.thread, NULL);
+    au_free(samples);
+    service_media_destroy(media);
+}
+
 static void shapes_beyond_the_settings_are_refused(void **state)
 {
     (void)state;
@@ -907,6 +937,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_recording_that_is_too_long_ends_at_the_limit),
         cmocka_unit_test(a_decode_bomb_ends_at_the_limit),
         cmocka_unit_test(a_pipe_without_end_ends_at_the_limit),
+        cmocka_unit_test(a_failure_never_passes_for_the_end),
         cmocka_unit_test(shapes_beyond_the_settings_are_refused),
         cmocka_unit_test(a_program_that_is_no_worker_is_said_to_be),
         cmocka_unit_test(creation_and_start_survive_a_lack_of_memory),

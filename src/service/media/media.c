@@ -250,8 +250,8 @@ enum auricle_error service_decode_read(struct service_decode *decode, int64_t fi
         return au_fail(fault, AURICLE_E_INVALID, "%s: samples before the first", decode->job.name);
     int64_t there = first < available ? available - first : 0;
     if ((uint64_t)there < n && !ended)
-        return AURICLE_E_AGAIN; /* no failure: nothing to be said */
-    if (there == 0 && n > 0 && failed.code) {
+        return AURICLE_E_AGAIN;               /* no failure: nothing to be said */
+    if ((uint64_t)there < n && failed.code) { /* a short read would pass for the end */
         if (fault)
             *fault = failed;
         return failed.code;

@@ -63,8 +63,9 @@ AURICLE_MUST_CHECK enum auricle_error service_media_start(
 void service_decode_release(struct service_decode *decode);
 
 /* Samples [first, first + n) into out. *n_read is smaller than n only at the end of the recording.
- * Errors: AGAIN when fewer are there yet (nothing is copied); the decoder's own fault (as
- * audio_open_fd and audio_read) once everything before it was read.                              */
+ * Errors: AGAIN when fewer are there yet (nothing is copied); where decoding failed before first +
+ * n, the decoder's own fault (as audio_open_fd and audio_read), so that a failure never passes for
+ * the end. Up to service_decode_available everything can be read.                                */
 AURICLE_MUST_CHECK enum auricle_error service_decode_read(struct service_decode *decode,
                                                           int64_t first, size_t n, float *out,
                                                           size_t *n_read, struct au_fault *fault);
