@@ -23,6 +23,15 @@ enum app_exit {
     APP_EXIT_TERMINATED = 143
 };
 
+/* The lines of the help about exit codes that mean the same in several commands. */
+#define APP_NOTE_INPUT \
+    "    1  some inputs could not be read or hold no audio; the others were done\n"
+#define APP_NOTE_USAGE   "    2  the command line, a setting or the configuration file is wrong\n"
+#define APP_NOTE_MODEL   "    3  the model was not found or cannot be used\n"
+#define APP_NOTE_OUTPUT  "    4  a result could not be written (disk full, no permission)\n"
+#define APP_NOTE_PIPE    "    5  the reader of standard output went away\n"
+#define APP_NOTE_STOPPED "  130  stopped by ctrl-C (143: by SIGTERM); what was finished is kept\n"
+
 struct app_command {
     const char *name;
     const char *summary;                   /* one line for the list of commands */

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <sys/resource.h>
 
-#include "app/app.h"
 #include "app/output.h"
+#include "app/shared_options.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -14,11 +14,9 @@
 #include "service/registry/local.h"
 
 struct bench_args {
-    struct app_general general; /* first: see app.h */
-    const char *model, *random, *model_dir;
-    int compute; /* enum kern_type + 1; 0: int8 */
-    int threads, iterations;
-    int level; /* enum kern_level + 1; 0: the best */
+    struct app_transcribe_args base; /* first; of it the model and what computes */
+    const char *random;              /* shape of a made-up model; NULL: a real one */
+    int iterations;
     bool json;
 };
 
@@ -65,25 +63,18 @@ static void put_stage(struct au_json_writer *w, const struct outcome *o,
     double seconds = stage->median_ms / 1e3;
     au_json_key(w, stage->name);
     au_json_open_object(w);
-    au_json_key(w, "min_ms");
-    au_json_put_fixed(w, stage->min_ms, 3);
-    au_json_key(w, "median_ms");
-    au_json_put_fixed(w, stage->median_ms, 3);
-    au_json_key(w, "max_ms");
-    au_json_put_fixed(w, stage->max_ms, 3);
+    au_json_add_fixed(w, "min_ms", stage->min_ms, 3);
+    au_json_add_fixed(w, "median_ms", stage->median_ms, 3);
+    au_json_add_fixed(w, "max_ms", stage->max_ms, 3);
     if (stage->operations > 0.0) {
-        au_json_key(w, "tera_ops_per_s");
-        au_json_put_fixed(w, stage->operations / seconds / 1e12, 3);
+        au_json_add_fixed(w, "tera_ops_per_s", stage->operations / seconds / 1e12, 3);
     }
     if (stage->bytes > 0.0) {
-        au_json_key(w, "bytes");
-        au_json_put_fixed(w, stage->bytes, 0);
-        au_json_key(w, "gb_per_s");
-        au_json_put_fixed(w, stage->bytes / seconds / 1e9, 2);
+        au_json_add_fixed(w, "bytes", stage->bytes, 0);
+        au_json_add_fixed(w, "gb_per_s", stage->bytes / seconds / 1e9, 2);
     }
     if (fraction(o, stage) > 0.0) {
-        au_json_key(w, "roof_fraction");
-        au_json_put_fixed(w, fraction(o, stage), 3);
+        au_json_add_fixed(w, "roof_fraction", fraction(o, stage), 3);
     }
     au_json_close_object(w);
 }
@@ -101,8 +92,7 @@ static void put_roof(struct au_json_writer *w, const struct bench_roof *roof)
                  {"read_512mib_gb_per_s", roof->read_512m / 1e9}};
     au_json_open_object(w);
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
-        au_json_key(w, items[i].key);
-        au_json_put_fixed(w, items[i].value, 3);
+        au_json_add_fixed(w, items[i].key, items[i].value, 3);
     }
     au_json_close_object(w);
 }
@@ -128,20 +118,13 @@ static void write_json(struct au_buf *out, const struct outcome *o)
     struct au_json_writer w;
     au_json_writer_init(&w, out, 2);
     au_json_open_object(&w);
-    au_json_key(&w, "model");
-    au_json_put_string(&w, o->model);
-    au_json_key(&w, "compute_type");
-    au_json_put_string(&w, kern_type_name(o->type));
-    au_json_key(&w, "threads");
-    au_json_put_int(&w, o->threads);
-    au_json_key(&w, "cpu_level");
-    au_json_put_string(&w, kern_level_name(o->level));
-    au_json_key(&w, "rss_bytes");
-    au_json_put_fixed(&w, o->rss_bytes, 0);
-    au_json_key(&w, "cpu_seconds");
-    au_json_put_fixed(&w, o->cpu_seconds, 3);
-    au_json_key(&w, "real_time_factor");
-    au_json_put_fixed(&w, real_time_factor(o), 5);
+    au_json_add_string(&w, "model", o->model);
+    au_json_add_string(&w, "compute_type", kern_type_name(o->type));
+    au_json_add_int(&w, "threads", o->threads);
+    au_json_add_string(&w, "cpu_level", kern_level_name(o->level));
+    au_json_add_fixed(&w, "rss_bytes", o->rss_bytes, 0);
+    au_json_add_fixed(&w, "cpu_seconds", o->cpu_seconds, 3);
+    au_json_add_fixed(&w, "real_time_factor", real_time_factor(o), 5);
     au_json_key(&w, "stages");
     au_json_open_object(&w);
     for (size_t i = 0; i < o->stages.n; i++)
@@ -207,10 +190,10 @@ static enum auricle_error load_file(const struct bench_args *args, const struct 
     struct format_weights *weights = NULL;
     char *path = NULL;
     bool bundled = false;
-    if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK)
+    if (service_model_folders_init(args->base.model_dir, &folders) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
-    enum auricle_error error = args->model
-                                   ? service_local_find(&folders, args->model, &path, fault)
+    enum auricle_error error = args->base.model
+                                   ? service_local_find(&folders, args->base.model, &path, fault)
                                    : service_local_find_default(&folders, &path, &bundled, fault);
     if (!error)
         error = format_weights_open(path, &weights, fault);
@@ -231,8 +214,7 @@ static double resident_bytes(void)
 static enum auricle_error measure(const struct bench_args *args, struct au_pool *pool,
                                   struct outcome *o, struct au_fault *fault)
 {
-    const struct kern_ops *ops = kern_select(args->level > 0 ? (enum kern_level)(args->level - 1)
-                                                             : KERN_N_LEVELS);
+    const struct kern_ops *ops = app_shared_kernels(&args->base);
     struct whisper_model *model = NULL;
     struct bench_stage *load = &o->stages.stage[o->stages.n++];
     o->level = ops->level;
@@ -252,16 +234,25 @@ static enum auricle_error measure(const struct bench_args *args, struct au_pool 
     return error ? au_fail(fault, error, "not enough memory for the measurement") : AURICLE_OK;
 }
 
+static enum kern_type compute_type(const struct bench_args *args)
+{
+    switch ((enum auricle_compute)args->base.compute) {
+    case AURICLE_COMPUTE_F32: return KERN_F32;
+    case AURICLE_COMPUTE_BF16: return KERN_BF16;
+    default: return KERN_INT8;
+    }
+}
+
 static int report_model(const struct bench_args *args)
 {
     struct au_fault fault = {0};
     struct au_pool *pool = NULL;
     struct outcome o = {
-        .model = args->random  ? args->random
-                 : args->model ? args->model
-                               : "default",
-        .type = args->compute > 0 ? (enum kern_type)(args->compute - 1) : KERN_INT8,
-        .threads = args->threads > 0 ? args->threads : au_cpu_count(),
+        .model = args->random       ? args->random
+                 : args->base.model ? args->base.model
+                                    : "default",
+        .type = compute_type(args),
+        .threads = args->base.threads > 0 ? args->base.threads : au_cpu_count(),
     };
     enum auricle_error error = au_pool_create(o.threads, &pool);
     if (error)
@@ -327,7 +318,7 @@ static const struct app_option bench_options[] = {
      .letter = 'm',
      .kind = APP_TEXT,
      .value = "NAME|PATH",
-     .offset = ARGS(model),
+     .offset = ARGS(base.model),
      .setting = "MODEL_PATH",
      .help = "a model, by name or path",
      .otherwise = "as transcribe"},
@@ -336,28 +327,10 @@ static const struct app_option bench_options[] = {
      .value = "SHAPE",
      .offset = ARGS(random),
      .help = "random weights of a shape instead: tiny, base, small, medium, large-v3, turbo"},
-    {.name = "model-dir",
-     .kind = APP_TEXT,
-     .value = "DIR[:DIR]",
-     .offset = ARGS(model_dir),
-     .setting = "AURICLE_MODELS",
-     .help = "look for models here first"},
-    {.name = "compute-type",
-     .kind = APP_CHOICE,
-     .value = "auto|f32|bf16|int8",
-     .offset = ARGS(compute),
-     .help = "how weights are held and multiplied",
-     .otherwise = "auto: int8"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = APP_INT,
-     .value = "N",
-     .offset = ARGS(threads),
-     .min = 1,
-     .max = 1024,
-     .setting = "OMP_NUM_THREADS",
-     .help = "worker threads",
-     .otherwise = "every processor that may be used"},
+    APP_OPTION_MODEL_DIR,
+    APP_OPTION_COMPUTE_TYPE,
+    APP_OPTION_THREADS,
+    APP_OPTION_CPU_LEVEL,
     {.name = "iterations",
      .kind = APP_INT,
      .value = "N",
@@ -366,13 +339,6 @@ static const struct app_option bench_options[] = {
      .max = 200,
      .help = "how often each stage is run; steps ten times as often",
      .otherwise = "7"},
-    {.name = "cpu-level",
-     .kind = APP_CHOICE,
-     .value = "auto|generic|avx2|avx512vnni|amx|neon|i8mm",
-     .offset = ARGS(level),
-     .setting = "AURICLE_CPU_LEVEL",
-     .help = "use no instruction set above this one",
-     .otherwise = "auto: the best of this processor"},
     {.name = "json", .kind = APP_FLAG, .offset = ARGS(json), .help = "print JSON"},
     {.name = NULL},
 };
@@ -393,8 +359,6 @@ const struct app_command app_command_bench = {
                 "  auricle bench kernels\n",
     .groups = bench_groups,
     .notes = "Exit codes:\n"
-             "    0  measured\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    3  the model was not found or cannot be used\n",
+             "    0  measured\n" APP_NOTE_USAGE APP_NOTE_MODEL,
     .run = run_bench,
 };

@@ -193,8 +193,6 @@ const struct app_command app_command_doctor = {
     .examples = "  auricle doctor\n",
     .groups = doctor_groups,
     .notes = "Exit codes:\n"
-             "    0  ready to transcribe\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    3  no model was found\n",
+             "    0  ready to transcribe\n" APP_NOTE_USAGE "    3  no model was found\n",
     .run = run_doctor,
 };

@@ -7,7 +7,7 @@
 #include "app/input.h"
 #include "app/interrupt.h"
 #include "app/output.h"
-#include "app/transcribe.h"
+#include "app/shared_options.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -164,8 +164,7 @@ static void put_text(const struct work *work, struct au_buf *out)
 
 static void put_probability(struct au_json_writer *w, float probability)
 {
-    au_json_key(w, "probability");
-    au_json_put_fixed(w, (double)probability, 6);
+    au_json_add_fixed(w, "probability", (double)probability, 6);
 }
 
 static void put_json(const struct work *work, struct au_buf *out)
@@ -173,24 +172,20 @@ static void put_json(const struct work *work, struct au_buf *out)
     struct au_json_writer w;
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
-    au_json_key(&w, "file");
-    au_json_put_string(&w, work->label);
+    au_json_add_string(&w, "file", work->label);
     au_json_key(&w, "language");
     if (work->n_languages)
         au_json_put_string(&w, auricle_language_code(work->order[0]));
     else
         au_json_put_null(&w);
     put_probability(&w, work->n_languages ? work->probabilities[work->order[0]] : 0.0F);
-    au_json_key(&w, "heard");
-    au_json_put_fixed(&w, (double)work->n_voice / AUDIO_RATE_HZ, 3);
+    au_json_add_fixed(&w, "heard", (double)work->n_voice / AUDIO_RATE_HZ, 3);
     au_json_key(&w, "languages");
     au_json_open_array(&w);
     for (size_t i = 0; i < n_shown(work); i++) {
         au_json_open_object(&w);
-        au_json_key(&w, "language");
-        au_json_put_string(&w, auricle_language_code(work->order[i]));
-        au_json_key(&w, "name");
-        au_json_put_string(&w, auricle_language_name(work->order[i]));
+        au_json_add_string(&w, "language", auricle_language_code(work->order[i]));
+        au_json_add_string(&w, "name", auricle_language_name(work->order[i]));
         put_probability(&w, work->probabilities[work->order[i]]);
         au_json_close_object(&w);
     }
@@ -286,11 +281,7 @@ static int run_all(struct run *run)
         if (!run->bad[i] && run->results.exit_code == APP_EXIT_OK)
             tell_language(run, run->parsed->operands[i]);
     app_results_close(&run->results);
-    if (app_interrupted())
-        return app_interrupted();
-    if (run->results.exit_code != APP_EXIT_OK)
-        return run->results.exit_code;
-    return run->input_failed ? APP_EXIT_INPUT : APP_EXIT_OK;
+    return app_results_exit(&run->results, run->input_failed);
 }
 
 static int run_checked(const struct lang_args *args, const struct app_parsed *parsed)
@@ -330,7 +321,6 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
         return code;
     args.base.settings = &settings;
     app_transcribe_options_finish(&args.base);
-    args.base.settings = &settings;
     app_interrupt_watch(NULL);
     code = run_checked(&args, &parsed);
     service_settings_deinit(&settings);
@@ -372,12 +362,7 @@ static const struct app_option speech_options[] = {
      .help = "what finds the speech to listen to: a Silero model, loudness, or nothing: the first "
              "30 s as they are; auto: the model where there is one, else loudness",
      .otherwise = "auto"},
-    {.name = "vad-model",
-     .kind = APP_TEXT,
-     .value = "NAME|PATH",
-     .offset = ARGS(base.vad_model),
-     .help = "the Silero model, found as --model is",
-     .otherwise = "silero-vad where it is installed"},
+    APP_OPTION_VAD_MODEL,
     {.name = NULL},
 };
 
@@ -398,17 +383,14 @@ const struct app_command app_command_lang = {
                 "  auricle lang --top 1 *.flac\n"
                 "  auricle lang --all --format json --model small talk.mp3\n",
     .groups = lang_groups,
-    .notes = "Output:\n"
-             "  A line for each language: code, name, probability; of several recordings with\n"
-             "  the name in front. A recording without speech gives no line, and a note.\n"
-             "\n"
-             "Exit codes:\n"
-             "    0  all done, also where nobody speaks\n"
-             "    1  some inputs could not be read or hold no audio; the others were done\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    3  the model was not found or cannot be used, or knows English only\n"
-             "    4  a result could not be written (disk full, no permission)\n"
-             "    5  the reader of standard output went away\n"
-             "  130  stopped by ctrl-C (143: by SIGTERM); what was finished is kept\n",
+    .notes =
+        "Output:\n"
+        "  A line for each language: code, name, probability; of several recordings with\n"
+        "  the name in front. A recording without speech gives no line, and a note.\n"
+        "\n"
+        "Exit codes:\n"
+        "    0  all done, also where nobody speaks\n" APP_NOTE_INPUT APP_NOTE_USAGE
+        "    3  the model was not found or cannot be used, or knows English only\n" APP_NOTE_OUTPUT
+            APP_NOTE_PIPE APP_NOTE_STOPPED,
     .run = run_lang,
 };

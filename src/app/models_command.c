@@ -559,8 +559,7 @@ const struct app_command app_command_models = {
                 "  auricle models remove base\n",
     .groups = models_groups,
     .notes = "Exit codes:\n"
-             "    0  done\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
+             "    0  done\n" APP_NOTE_USAGE
              "    3  no such model; it could not be loaded, or is damaged\n"
              "    4  the disk is full\n"
              "  130  stopped by ctrl-C; what came is kept\n",

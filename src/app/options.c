@@ -11,6 +11,20 @@
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
+bool app_next_item(const char **list, char *item, size_t item_bytes)
+{
+    const char *at = *list + strspn(*list, " ");
+    size_t n = strcspn(at, ",");
+    *list = at + n + (at[n] == ',');
+    while (n > 0 && at[n - 1] == ' ')
+        n--;
+    if (n >= item_bytes)
+        return false;
+    memcpy(item, at, n);
+    item[n] = 0;
+    return true;
+}
+
 static enum auricle_error parse_int(const struct app_option *option, const char *value, int *out,
                                     struct au_fault *fault)
 {

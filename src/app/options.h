@@ -72,6 +72,10 @@ AURICLE_MUST_CHECK enum auricle_error app_options_from_settings(
 bool app_options_given(const struct app_group *const *groups, const struct app_parsed *parsed,
                        const char *name);
 
+/* The next item of a list with commas, without spaces around it; *list moves behind it. false when
+ * it does not fit. */
+bool app_next_item(const char **list, char *item, size_t item_bytes);
+
 /* Value of a long option before anything is parsed: the last --name VALUE or --name=VALUE before
  * "--". Borrowed; NULL when absent.                                                              */
 const char *app_options_peek(int argc, char *const *argv, const char *name);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/interrupt.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -87,6 +88,15 @@ void app_results_close(struct app_results *results)
         error = app_stdout_close(&fault);
     if (error)
         note_failure(results, error, &fault);
+}
+
+int app_results_exit(const struct app_results *results, bool input_failed)
+{
+    if (app_interrupted())
+        return app_interrupted();
+    if (results->exit_code != APP_EXIT_OK)
+        return results->exit_code;
+    return input_failed ? APP_EXIT_INPUT : APP_EXIT_OK;
 }
 
 /* ---- Names ---------------------------------------------------------------------------------- */

@@ -29,6 +29,9 @@ struct app_results {
 /* Write the text and leave the buffer empty. A buffer that failed counts as a failed write. */
 void app_results_write(struct app_results *results, struct au_buf *text);
 void app_results_close(struct app_results *results);
+/* Exit code of a call whose inputs were done one after the other: a signal counts before a failed
+ * write, that before a failed input. */
+int app_results_exit(const struct app_results *results, bool input_failed);
 
 /* Names (without folder and extension) of the output files of n inputs: what stands before the last
  * dot of the file name ("stdin" for "-"). Where an earlier input of the call has that name already,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/serve.h"
+#include "app/shared_options.h"
 #include "base/str.h"
 
 #define ARGS(member) offsetof(struct app_serve_args, member)
@@ -215,12 +216,7 @@ static const struct app_option pool_options[] = {
      .offset = ARGS(pinned),
      .help = "models, separated by commas, that are loaded at the start and never freed",
      .otherwise = "none"},
-    {.name = "vad-model",
-     .kind = APP_TEXT,
-     .value = "NAME|PATH",
-     .offset = ARGS(base.vad_model),
-     .help = "the Silero model, found as --model is",
-     .otherwise = "silero-vad where it is installed"},
+    APP_OPTION_VAD_MODEL,
     {.name = "batch-size",
      .kind = APP_INT,
      .value = "N",

@@ -400,12 +400,7 @@ const struct app_command app_command_transcribe = {
              "  extension (talk.wav.srt).\n"
              "\n"
              "Exit codes:\n"
-             "    0  all done\n"
-             "    1  some inputs could not be read or hold no audio; the others were done\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    3  the model was not found or cannot be used\n"
-             "    4  a result could not be written (disk full, no permission)\n"
-             "    5  the reader of standard output went away\n"
-             "  130  stopped by ctrl-C (143: by SIGTERM); what was finished is kept\n",
+             "    0  all done\n" APP_NOTE_INPUT APP_NOTE_USAGE APP_NOTE_MODEL APP_NOTE_OUTPUT
+                 APP_NOTE_PIPE APP_NOTE_STOPPED,
     .run = run_transcribe,
 };

@@ -37,11 +37,6 @@ struct app_transcribe_args {
 };
 
 extern const struct app_group *const app_transcribe_groups[];
-/* Groups and a value that other commands take, too: their arguments begin with these. */
-extern const struct app_group app_group_model, app_group_input;
-enum auricle_error app_transcribe_parse_cpu_level(void *args, const char *value,
-                                                  struct au_fault *fault);
-
 /* Defaults of the profile that the command line names, so that other options may stand before
  * it. */
 void app_transcribe_args_init(struct app_transcribe_args *args, int argc, char *const *argv);

@@ -2,31 +2,14 @@
 #include <math.h>
 #include <string.h>
 
-#include "app/transcribe.h"
-#include "audio/decode.h"
+#include "app/shared_options.h"
 #include "base/nearest.h"
 #include "base/str.h"
-#include "kern/kern.h"
 #include "text/language.h"
 
 #define ARGS(member) offsetof(struct app_transcribe_args, member)
 
 /* ---- Values --------------------------------------------------------------------------------- */
-
-/* The next item of a list with commas, without spaces around it; false when it does not fit. */
-static bool next_item(const char **list, char *item, size_t item_bytes)
-{
-    const char *at = *list + strspn(*list, " ");
-    size_t n = strcspn(at, ",");
-    *list = at + n + (at[n] == ',');
-    while (n > 0 && at[n - 1] == ' ')
-        n--;
-    if (n >= item_bytes)
-        return false;
-    memcpy(item, at, n);
-    item[n] = 0;
-    return true;
-}
 
 static enum auricle_error add_format(struct app_transcribe_args *args, const char *name,
                                      struct au_fault *fault)
@@ -61,7 +44,7 @@ static enum auricle_error parse_formats(void *target, const char *value, struct 
     }
     char item[32];
     do {
-        if (!next_item(&value, item, sizeof item))
+        if (!app_next_item(&value, item, sizeof item))
             return add_format(args, "(a long name)", fault);
         enum auricle_error error = add_format(args, item, fault);
         if (error)
@@ -87,7 +70,7 @@ static enum auricle_error parse_languages(void *target, const char *value, struc
     do {
         char item[32];
         const char *code;
-        if (!next_item(&list, item, sizeof item))
+        if (!app_next_item(&list, item, sizeof item))
             return au_fail(fault, AURICLE_E_INVALID,
                            "\"%s\" is not accepted: give languages separated by commas, such as "
                            "en,de",
@@ -109,7 +92,7 @@ static enum auricle_error parse_temperature(void *target, const char *value, str
     do {
         char item[32];
         double temperature;
-        if (n == AURICLE_MAX_TEMPERATURES || !next_item(&list, item, sizeof item) ||
+        if (n == AURICLE_MAX_TEMPERATURES || !app_next_item(&list, item, sizeof item) ||
             !au_parse_double(item, &temperature) || temperature < 0 || temperature > 2)
             return au_fail(fault, AURICLE_E_INVALID,
                            "\"%s\" is not accepted: give one to %d numbers from 0 to 2, separated "
@@ -129,7 +112,7 @@ static enum auricle_error parse_suppress(void *target, const char *value, struct
     while (*list) {
         char item[32];
         int64_t id;
-        if (n == APP_MAX_SUPPRESS || !next_item(&list, item, sizeof item) ||
+        if (n == APP_MAX_SUPPRESS || !app_next_item(&list, item, sizeof item) ||
             !au_parse_i64(item, &id) || id < -1 || id > INT32_MAX)
             return au_fail(fault, AURICLE_E_INVALID,
                            "\"%s\" is not accepted: give at most %d token numbers separated by "
@@ -179,7 +162,7 @@ static enum auricle_error parse_clips(void *target, const char *value, struct au
     double last = 0;
     do {
         char item[32];
-        if (n == APP_MAX_CLIPS || !next_item(&list, item, sizeof item) ||
+        if (n == APP_MAX_CLIPS || !app_next_item(&list, item, sizeof item) ||
             !au_parse_seconds(item, &args->clips[n]) || args->clips[n] < last)
             return au_fail(fault, AURICLE_E_INVALID,
                            "\"%s\" is not accepted: give at most %d times in rising order, start "
@@ -192,128 +175,7 @@ static enum auricle_error parse_clips(void *target, const char *value, struct au
     return AURICLE_OK;
 }
 
-static enum auricle_error parse_raw(void *target, const char *value, struct au_fault *fault)
-{
-    enum audio_raw_type type;
-    if (!audio_raw_type_parse(value, &type))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "\"%s\" is not accepted: choose s16le, f32le, u8, mulaw or alaw", value);
-    ((struct app_transcribe_args *)target)->options.raw_format = value;
-    return AURICLE_OK;
-}
-
-/* The setting says whether to pull, the option that it must not. */
-static enum auricle_error parse_auto_pull(void *target, const char *value, struct au_fault *fault)
-{
-    bool pull;
-    if (!au_parse_bool(value, &pull))
-        return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give on or off", value);
-    ((struct app_transcribe_args *)target)->no_pull = !pull;
-    return AURICLE_OK;
-}
-
-/* AUDIO_OPTIMIZATION on is the fast resampler. */
-static enum auricle_error parse_optimization(void *target, const char *value,
-                                             struct au_fault *fault)
-{
-    bool fast;
-    if (!au_parse_bool(value, &fast))
-        return au_fail(fault, AURICLE_E_INVALID, "\"%s\" is not accepted: give on or off", value);
-    ((struct app_transcribe_args *)target)->options.finest_resampler = !fast;
-    return AURICLE_OK;
-}
-
-/* OpenMP's own form "4,2,1" gives a number per level of nesting: the first is ours. */
-static enum auricle_error parse_thread_setting(void *target, const char *value,
-                                               struct au_fault *fault)
-{
-    char item[32];
-    int64_t threads;
-    const char *list = value;
-    if (!next_item(&list, item, sizeof item) || !au_parse_i64(item, &threads) || threads < 1 ||
-        threads > 1024)
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "\"%s\" is not accepted: give a whole number from 1 to 1024", value);
-    ((struct app_transcribe_args *)target)->threads = (int)threads;
-    return AURICLE_OK;
-}
-
-enum auricle_error app_transcribe_parse_cpu_level(void *target, const char *value,
-                                                  struct au_fault *fault)
-{
-    enum kern_level level;
-    if (!kern_level_parse(value, &level))
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "\"%s\" is not accepted: choose generic, avx2, avx512vnni, amx, neon or "
-                       "i8mm (auricle doctor shows what this processor runs)",
-                       value);
-    if (!kern_level_usable(level))
-        return au_fail(fault, AURICLE_E_UNSUPPORTED,
-                       "this processor cannot run %s; its highest level is %s", value,
-                       kern_level_name(kern_detect()));
-    ((struct app_transcribe_args *)target)->cpu_level = value;
-    return AURICLE_OK;
-}
-
 /* ---- The table ------------------------------------------------------------------------------ */
-
-static const struct app_option model_options[] = {
-    {.name = "model",
-     .letter = 'm',
-     .kind = APP_TEXT,
-     .value = "NAME|PATH",
-     .offset = ARGS(model),
-     .setting = "MODEL_PATH",
-     .help = "a model by name, or the path of its file or folder: Hugging Face, CTranslate2, "
-             "whisper.cpp .bin or OpenAI .pt",
-     .otherwise = "the best small one installed, else nano"},
-    {.name = "model-dir",
-     .kind = APP_TEXT,
-     .value = "DIR[:DIR]",
-     .offset = ARGS(model_dir),
-     .setting = "AURICLE_MODELS",
-     .help = "look for names here first"},
-    {.name = "no-pull",
-     .kind = APP_FLAG,
-     .offset = ARGS(no_pull),
-     .setting = "AURICLE_AUTO_PULL",
-     .parse_setting = parse_auto_pull,
-     .help = "never load a model from the network; else --model base does so where base is not "
-             "installed; AURICLE_AUTO_PULL=off asks for the same"},
-    {.name = "cache",
-     .kind = APP_TEXT,
-     .value = "DIR|off",
-     .offset = ARGS(cache),
-     .setting = "AURICLE_CACHE",
-     .help = "keep the model's weights as this processor wants them, for the next start to map",
-     .otherwise = "auricle in the user's cache folder"},
-    {.name = "compute-type",
-     .kind = APP_CHOICE,
-     .value = "auto|int8|bf16|f32",
-     .offset = ARGS(compute),
-     .help = "arithmetic of the model: f32 is the reference, int8 the smallest",
-     .otherwise = "auto"},
-    {.name = "threads",
-     .letter = 't',
-     .kind = APP_INT,
-     .value = "N",
-     .offset = ARGS(threads),
-     .min = 0,
-     .max = 1024,
-     .setting = "OMP_NUM_THREADS",
-     .setting2 = "MKL_NUM_THREADS",
-     .parse_setting = parse_thread_setting,
-     .help = "threads that compute; 0: all processors this program may use",
-     .otherwise = "0"},
-    {.name = "cpu-level",
-     .kind = APP_PARSED,
-     .value = "LEVEL",
-     .parse = app_transcribe_parse_cpu_level,
-     .setting = "AURICLE_CPU_LEVEL",
-     .help = "use no instructions above this level: generic, avx2, avx512vnni, amx, neon, i8mm",
-     .otherwise = "the processor's own"},
-    {.name = NULL},
-};
 
 static const struct app_option output_options[] = {
     {.name = "format",
@@ -434,12 +296,7 @@ static const struct app_option voice_options[] = {
      .help = "what finds speech for the batched form: a Silero model, loudness, or nothing; auto: "
              "the model where there is one, else loudness",
      .otherwise = "auto"},
-    {.name = "vad-model",
-     .kind = APP_TEXT,
-     .value = "NAME|PATH",
-     .offset = ARGS(vad_model),
-     .help = "the Silero model, found as --model is",
-     .otherwise = "silero-vad where it is installed"},
+    APP_OPTION_VAD_MODEL,
     {.name = "vad-threshold",
      .kind = APP_NUMBER,
      .value = "X",
@@ -496,37 +353,6 @@ static const struct app_option filter_options[] = {
      .max = 30,
      .help = "sequential, with word times: skip longer silence around text that looks invented",
      .otherwise = "off"},
-    {.name = NULL},
-};
-
-static const struct app_option input_options[] = {
-    {.name = "raw-format",
-     .kind = APP_PARSED,
-     .value = "TYPE",
-     .parse = parse_raw,
-     .help = "the inputs are samples without a header: s16le, f32le, u8, mulaw, alaw"},
-    {.name = "raw-rate",
-     .kind = APP_INT,
-     .value = "HZ",
-     .offset = ARGS(options.raw_rate_hz),
-     .min = 1,
-     .max = 384000,
-     .help = "samples per second of headerless input",
-     .otherwise = "16000"},
-    {.name = "raw-channels",
-     .kind = APP_INT,
-     .value = "N",
-     .offset = ARGS(options.raw_channels),
-     .min = 1,
-     .max = 64,
-     .help = "channels of headerless input",
-     .otherwise = "1"},
-    {.name = "finest-resampler",
-     .kind = APP_FLAG,
-     .offset = ARGS(options.finest_resampler),
-     .setting = "AUDIO_OPTIMIZATION",
-     .parse_setting = parse_optimization,
-     .help = "resample with the greatest care; AUDIO_OPTIMIZATION=off asks for the same"},
     {.name = NULL},
 };
 
@@ -632,12 +458,10 @@ static const struct app_option search_options[] = {
     {.name = NULL},
 };
 
-const struct app_group app_group_model = {"Model", model_options};
 static const struct app_group output_group = {"Output", output_options};
 static const struct app_group speech_group = {"Speech", speech_options};
 static const struct app_group voice_group = {"Long recordings", voice_options};
 static const struct app_group filter_group = {"Invented text", filter_options};
-const struct app_group app_group_input = {"Input", input_options};
 static const struct app_group search_group = {"Search", search_options};
 
 const struct app_group *const app_transcribe_groups[] = {

@@ -9,7 +9,7 @@
 #include "app/interrupt.h"
 #include "app/output.h"
 #include "app/progress.h"
-#include "app/transcribe.h"
+#include "app/shared_options.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -79,8 +79,7 @@ static void begin_json(struct work *work)
 {
     au_json_writer_init(&work->json, &work->out, 0);
     au_json_open_object(&work->json);
-    au_json_key(&work->json, "file");
-    au_json_put_string(&work->json, work->label);
+    au_json_add_string(&work->json, "file", work->label);
     au_json_key(&work->json, "segments");
     au_json_open_array(&work->json);
 }
@@ -90,8 +89,7 @@ static void end_json(struct work *work)
     au_json_close_array(&work->json);
     put_seconds(work, "duration", work->n_samples);
     put_seconds(work, "speech", work->n_speech);
-    au_json_key(&work->json, "detector");
-    au_json_put_string(&work->json, work->run->model ? "silero" : "energy");
+    au_json_add_string(&work->json, "detector", work->run->model ? "silero" : "energy");
     au_json_close_object(&work->json);
     au_buf_putc(&work->out, '\n');
 }
@@ -265,20 +263,13 @@ static enum auricle_error find_model(const struct vad_args *args, char **path,
     return error;
 }
 
-static const struct kern_ops *kernels(const struct vad_args *args)
-{
-    enum kern_level level;
-    if (args->base.cpu_level && kern_level_parse(args->base.cpu_level, &level))
-        return kern_select(level);
-    return kern_select(KERN_N_LEVELS);
-}
-
 static enum auricle_error load_model(struct run *run, const char *path, struct au_fault *fault)
 {
     struct format_weights *weights = NULL;
     enum auricle_error error = format_weights_open(path, &weights, fault);
     if (!error)
-        error = silero_model_create(weights, kernels(run->args), &run->model, fault);
+        error = silero_model_create(weights, app_shared_kernels(&run->args->base), &run->model,
+                                    fault);
     format_weights_close(weights);
     if (error) {
         if (!strstr(fault->text, path))
@@ -332,16 +323,6 @@ static enum auricle_error make_detector(struct run *run, struct au_fault *fault)
 
 /* ---- The call -------------------------------------------------------------------------------- */
 
-static int exit_code(const struct run *run)
-{
-    int interrupted = app_interrupted();
-    if (interrupted)
-        return interrupted;
-    if (run->results.exit_code != APP_EXIT_OK)
-        return run->results.exit_code;
-    return run->input_failed ? APP_EXIT_INPUT : APP_EXIT_OK;
-}
-
 static int run_all(struct run *run)
 {
     struct au_fault fault = {0};
@@ -362,7 +343,7 @@ static int run_all(struct run *run)
         if (!run->bad[i] && run->results.exit_code == APP_EXIT_OK)
             find_speech(run, run->parsed->operands[i]);
     app_results_close(&run->results);
-    return exit_code(run);
+    return app_results_exit(&run->results, run->input_failed);
 }
 
 static int run_checked(const struct vad_args *args, const struct app_parsed *parsed)
@@ -430,31 +411,15 @@ static const struct app_option model_options[] = {
      .help = "what finds speech: a Silero model, or loudness and zero crossings; auto: the model "
              "where there is one, else loudness",
      .otherwise = "auto"},
-    {.name = "vad-model",
-     .kind = APP_TEXT,
-     .value = "NAME|PATH",
-     .offset = ARGS(base.vad_model),
-     .help = "the Silero model, for 16 or 8 kHz, by name or path",
-     .otherwise = "silero-vad where it is installed"},
-    {.name = "model-dir",
-     .kind = APP_TEXT,
-     .value = "DIR[:DIR]",
-     .offset = ARGS(base.model_dir),
-     .setting = "AURICLE_MODELS",
-     .help = "look for names here first"},
+    APP_OPTION_VAD_MODEL,
+    APP_OPTION_MODEL_DIR,
     {.name = "sample-rate",
      .kind = APP_CHOICE,
      .value = "8000|16000",
      .offset = ARGS(rate),
      .help = "samples per second that are looked at: a model's own; loudness takes either",
      .otherwise = "the model's; 16000 for loudness"},
-    {.name = "cpu-level",
-     .kind = APP_PARSED,
-     .value = "LEVEL",
-     .parse = app_transcribe_parse_cpu_level,
-     .setting = "AURICLE_CPU_LEVEL",
-     .help = "use no instructions above this level: generic, avx2, avx512vnni, amx, neon, i8mm",
-     .otherwise = "the processor's own"},
+    APP_OPTION_CPU_LEVEL,
     {.name = "energy-first",
      .kind = APP_FLAG,
      .offset = ARGS(energy_first),
@@ -551,12 +516,7 @@ const struct app_command app_command_vad = {
              "  How much of a recording is speech is said on standard error.\n"
              "\n"
              "Exit codes:\n"
-             "    0  all done, also where nobody speaks\n"
-             "    1  some inputs could not be read or hold no audio; the others were done\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    3  the model was not found or cannot be used\n"
-             "    4  a result could not be written (disk full, no permission)\n"
-             "    5  the reader of standard output went away\n"
-             "  130  stopped by ctrl-C (143: by SIGTERM); what was finished is kept\n",
+             "    0  all done, also where nobody speaks\n" APP_NOTE_INPUT APP_NOTE_USAGE
+                 APP_NOTE_MODEL APP_NOTE_OUTPUT APP_NOTE_PIPE APP_NOTE_STOPPED,
     .run = run_vad,
 };

@@ -86,8 +86,7 @@ static void put_rate_text(struct run *run, const char *name, const char *unit,
 
 static void put_key_count(struct au_json_writer *w, const char *key, size_t n)
 {
-    au_json_key(w, key);
-    au_json_put_int(w, (int64_t)n);
+    au_json_add_int(w, key, (int64_t)n);
 }
 
 static void put_rate_json(struct au_json_writer *w, const char *name,
@@ -238,8 +237,7 @@ static void put_summary(struct run *run)
     put_ids_json(w, "unused", run->pairs.unused, run->pairs.n_unused);
     au_json_add_string(w, "normalizer", app_wer_normalizer_name(run->normalizer));
     au_json_add_string(w, "language", run->args->language);
-    au_json_key(w, "spelling_table");
-    au_json_put_bool(w, run->spelling != NULL);
+    au_json_add_bool(w, "spelling_table", run->spelling != NULL);
 }
 
 static void score_all(struct run *run)
@@ -484,9 +482,7 @@ const struct app_command app_command_wer = {
              "\n"
              "Exit codes:\n"
              "    0  all texts were compared\n"
-             "    1  some texts could not be read or have no counterpart\n"
-             "    2  the command line, a setting or the configuration file is wrong\n"
-             "    4  a result could not be written (disk full, no permission)\n"
-             "    5  the reader of standard output went away\n",
+             "    1  some texts could not be read or have no counterpart\n" APP_NOTE_USAGE
+                 APP_NOTE_OUTPUT APP_NOTE_PIPE,
     .run = run_wer,
 };

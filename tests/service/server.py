@@ -1,4 +1,4 @@
-"""A running server for the tests: `auricle serve` on a free port, and requests without a library.
+"""A running server for the tests: `auricle serve` on free ports, and requests without a library.
 
 Whoever uses it gets the log of the server with every failure."""
 
@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,40 +20,57 @@ import cli
 NANO = os.path.join(cli.SOURCE, "models", "nano")
 TALK = os.path.join(cli.SOURCE, "demo", "talk.flac")
 NOTE = os.path.join(cli.SOURCE, "demo", "note.wav")
-START_SECONDS = 60
+WAIT_SECONDS = 60  # for what should take none, on a busy machine
 
 
 class Server:
-    """with Server("--max-file-size", "1MB") as server: ..."""
+    """`auricle serve` on free ports; its standard error is read as it comes.
 
-    def __init__(self, *args, env=None, model=NANO, scheme="http"):
-        self.log = []
+    with Server("--max-file-size", "1MB") as server: ...
+    model: None for the one that is chosen without a word. tls: a context for clients."""
+
+    def __init__(self, *options, env=None, model=NANO, tls=None):
+        self.tls = tls
+        self.lines = []
+        self.looked_at = 0
+        self.more = threading.Condition()
         self.process = subprocess.Popen(
-            [cli.AURICLE, "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0",
-             "--model", model, *args],
+            [cli.AURICLE, "serve", "--port", "0", "--grpc-port", "0",
+             *(["--model", model] if model else []), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=cli.environment(**(env or {})))
-        self.up = threading.Event()
-        self.port = None
-        self.pattern = re.compile(scheme + r"://127\.0\.0\.1:(\d+)")
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if not self.up.wait(START_SECONDS) or not self.port:
-            self.process.kill()
-            raise AssertionError("the server did not start:\n" + self.text())
+        try:
+            self.port = int(self.wait_for(r"listening on https?://\S+?:(\d+)").group(1))
+        except AssertionError:
+            self.close()
+            raise
 
     def _read(self):
         for line in self.process.stderr:
-            line = line.decode(errors="replace")
-            self.log.append(line)
-            found = self.pattern.search(line)
-            if found and not self.port:
-                self.port = int(found.group(1))
-                self.up.set()
-        self.up.set()
+            with self.more:
+                self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                self.more.notify_all()
+        with self.more:
+            self.lines.append(None)  # no more will come
+            self.more.notify_all()
+
+    def wait_for(self, pattern, seconds=WAIT_SECONDS):
+        """The first line, of those not yet looked at, that fits."""
+        with self.more:
+            while self.more.wait_for(lambda: self.looked_at < len(self.lines), seconds):
+                line = self.lines[self.looked_at]
+                if line is None:
+                    break
+                self.looked_at += 1
+                if found := re.search(pattern, line):
+                    return found
+        raise AssertionError(f"no line fits {pattern!r}:\n" + self.text())
 
     def text(self):
-        return "".join(self.log)
+        """What it has said."""
+        return "\n".join(line for line in self.lines if line is not None)
 
     def __enter__(self):
         return self
@@ -60,20 +78,36 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def stop(self, seconds=20):
-        """Ask it to end; its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, seconds=WAIT_SECONDS):
+        """Its exit status, once it has ended by itself."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
             raise AssertionError("the server did not end:\n" + self.text()) from None
         finally:
-            self.reader.join(5)
-            self.process.stderr.close()
+            self.close()
 
-    def connect(self, timeout=60):
+    def stop(self, seconds=WAIT_SECONDS):
+        """Ask it to end; its exit status."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def close(self):
+        """End it whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.reader.join(WAIT_SECONDS)
+        self.process.stderr.close()
+
+    def connect(self, timeout=120):
+        if self.tls:
+            return http.client.HTTPSConnection("localhost", self.port, timeout=timeout,
+                                               context=self.tls)
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def ask(self, method, path, body=None, headers=None, chunked=False):
@@ -88,21 +122,39 @@ class Server:
         finally:
             connection.close()
 
+    def get(self, path, **headers):
+        return self.ask("GET", path, headers=headers)
+
     def post(self, path, fields=(), file=None, name="talk.flac", headers=None):
         """A form. fields: (name, value) pairs; file: its bytes, or None for none."""
         body, content_type = form(fields, file, name)
         return self.ask("POST", path, body, {"Content-Type": content_type, **(headers or {})})
 
-    def transcribe(self, fields=(), file=None, **more):
-        return self.post("/v1/audio/transcriptions", fields, read(TALK) if file is None else file,
-                         **more)
+    def transcribe(self, fields=(), file=None, path="/v1/audio/transcriptions", **more):
+        return self.post(path, fields, read(TALK) if file is None else file, **more)
 
-    def wait_until(self, test, seconds=10):
-        end = time.monotonic() + seconds
-        while not test():
-            if time.monotonic() > end:
-                raise AssertionError("it did not come to that:\n" + self.text())
-            time.sleep(0.02)
+
+def until(condition, seconds=WAIT_SECONDS):
+    """Wait for something that another process does."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            raise AssertionError("it did not happen")
+        time.sleep(0.01)
+
+
+def taken_port():
+    """A listening socket and its port."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    return taken, taken.getsockname()[1]
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 class Answer:

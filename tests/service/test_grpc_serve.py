@@ -4,73 +4,28 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import threading
 import time
 import unittest
-import urllib.request
 import wave
 
 from grpc_client import WAIT, Client, Feeder, cli, grpc, message, v1
+from server import NOTE, Server, free_port, read, until
 
 Code = grpc.StatusCode
 DEMO = os.path.join(cli.SOURCE, "demo")
-NOTE = os.path.join(DEMO, "note.wav")
 GREEDY = {"temperatures": [0], "language": "en"}
 GREEDY_OPTIONS = ("--temperature", "0", "--language", "en")
 KEY = "a-key-of-some-length"
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+class Serve(Server):
+    """The program, serving gRPC."""
 
-
-class Serve:
-    """The program, serving gRPC; ports are known when it is made."""
-
-    def __init__(self, *args, grpc_port=None):
-        self.port = free_port() if grpc_port is None else grpc_port
-        self.process = subprocess.Popen(
-            [cli.AURICLE, "serve", "--model", os.path.join(cli.SOURCE, "models", "nano"),
-             "--vad-model", os.path.join(cli.SOURCE, "models", "vad"), "--port", "0", "--grpc-port",
-             str(self.port), *args], stderr=subprocess.PIPE, text=True,
-            env=cli.environment(LOG_LEVEL="info"))
-        self.lines = []
-        self.listening = threading.Event()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        if not self.listening.wait(2 * WAIT) or self.process.poll() is not None:
-            self.end()
-            raise AssertionError("it does not serve: " + "\n".join(self.lines))
-        said = " ".join(self.lines)
-        self.http = int(re.search(r"listening on http://127\.0\.0\.1:(\d+)", said).group(1))
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip())
-            if line.startswith("try: "):
-                self.listening.set()
-        self.listening.set()
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=WAIT) as answer:
-            return answer.read().decode()
-
-    def end(self):
-        """Whatever a test has left."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    def stop(self, asked=False):
-        if not asked:
-            self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=WAIT)
-        self.reader.join(WAIT)
-        self.process.stderr.close()
-        return status
+    def __init__(self, *options, grpc=True):
+        self.grpc_port = free_port() if grpc else 0
+        super().__init__("--vad-model", os.path.join(cli.SOURCE, "models", "vad"), "--grpc-port",
+                         str(self.grpc_port), *options, env={"LOG_LEVEL": "info"})
+        self.wait_for(r"^try: ")
 
 
 def refused(case, code, call, *words):
@@ -82,26 +37,18 @@ def refused(case, code, call, *words):
         case.assertIn(word, caught.exception.details())
 
 
-def read(name):
-    with open(name, "rb") as file:
-        return file.read()
-
-
 class Case(unittest.TestCase):
     args = ()
 
     @classmethod
     def setUpClass(cls):
         cls.server = Serve(*cls.args)
-        cls.client = Client(cls.server.port)
+        cls.client = Client(cls.server.grpc_port)
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        try:
-            assert cls.server.stop() == 0, cls.server.lines
-        finally:
-            cls.server.end()
+        assert cls.server.stop() == 0, cls.server.text()
 
     def transcribe(self, audio, name="Transcribe", more=None, **config):
         request = v1("TranscribeRequest", audio=audio, config=v1("RecognitionConfig", **config))
@@ -172,7 +119,7 @@ class Real(Case):
         half = len(data) // 2
         feeder = Feeder(v1("ListenRequest", config=v1("ListenConfig", resume_seconds=60, recognition=v1(
             "RecognitionConfig", **GREEDY))), v1("ListenRequest", audio=data[:half]))
-        lost = Client(self.server.port)
+        lost = Client(self.server.grpc_port)
         call = lost.call("Listen", iter(feeder))
         session = next(call).opened.session_id
         self.assertEqual(next(call).WhichOneof("event"), "speech_started")
@@ -207,10 +154,7 @@ class Real(Case):
         call = self.transcribe(audio, "TranscribeStream", raw=raw, profile=3)
         self.assertEqual(next(call).WhichOneof("event"), "started")
         call.cancel()
-        end = time.monotonic() + WAIT
-        while '"id"' in self.server.get("/sessions") and time.monotonic() < end:
-            pass
-        self.assertNotIn('"id"', self.server.get("/sessions"))
+        until(lambda: '"id"' not in self.server.get("/sessions").text())
         self.assertTrue(self.transcribe(read(NOTE), **GREEDY).text)
 
     def test_many_at_once(self):
@@ -220,7 +164,7 @@ class Real(Case):
         calls = [self.client.method("Transcribe").future(request, timeout=2 * WAIT)
                  for _ in range(100)]
         self.assertEqual({call.result().text for call in calls}, {alone.text})
-        self.assertRegex(self.server.get("/metrics"), r'(?m)^\w+requests\w*\{[^}]*grpc[^}]*\} \d{3}')
+        self.assertRegex(self.server.get("/metrics").text(), r'(?m)^\w+requests\w*\{[^}]*grpc[^}]*\} \d{3}')
 
 
 class Keys(unittest.TestCase):
@@ -230,39 +174,39 @@ class Keys(unittest.TestCase):
             file.write(f"me:{KEY}\n")
             file.flush()
             server = Serve("--api-keys-file", file.name)
-        self.addCleanup(server.end)
-        client = Client(server.port)
+        self.addCleanup(server.close)
+        client = Client(server.grpc_port)
         refused(self, Code.UNAUTHENTICATED,
                 lambda: client.call("ListModels", v1("ListModelsRequest")))
         self.assertTrue(client.call("ListModels", v1("ListModelsRequest"),
                                     metadata=[("authorization", "Bearer " + KEY)]).models)
         client.close()
-        self.assertEqual(server.stop(), 0, server.lines)
+        self.assertEqual(server.stop(), 0, server.text())
 
 
 class Lives(unittest.TestCase):
     def test_drain_is_told_to_who_watches(self):
         server = Serve()
-        self.addCleanup(server.end)
-        client = Client(server.port)
+        self.addCleanup(server.close)
+        client = Client(server.grpc_port)
         watch = client.call("Watch", message("grpc.health.v1.HealthCheckRequest")(),
                             "grpc.health.v1.Health")
         self.assertEqual(next(watch).status, 1)
-        server.process.send_signal(signal.SIGTERM)
+        server.signal(signal.SIGTERM)
         self.assertEqual(next(watch).status, 2)
-        self.assertEqual(server.stop(asked=True), 0, server.lines)
+        self.assertEqual(server.wait(), 0, server.text())
         client.close()
 
     def test_without_grpc_nothing_of_it_is_loaded(self):
         sizes = {}
         for on in (False, True):
-            server = Serve(grpc_port=None if on else 0)
-            self.addCleanup(server.end)
+            server = Serve(grpc=on)
+            self.addCleanup(server.close)
             with open(f"/proc/{server.process.pid}/maps", encoding="ascii") as file:
                 self.assertEqual("libgrpc" in file.read(), on)
             with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
                 sizes[on] = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
-            self.assertEqual(server.stop(), 0, server.lines)
+            self.assertEqual(server.stop(), 0, server.text())
         print(f"resident: {sizes[False]} kB without gRPC, {sizes[True]} kB with it")
 
     def test_port_is_taken(self):

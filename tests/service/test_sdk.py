@@ -5,11 +5,10 @@ Run as: test_sdk.py FILE.test.mjs. Skipped where node 20 or the packages (npm ci
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 
-from server import TALK, Server, cli
+from server import TALK, Server, cli, free_port
 
 FOLDER = os.path.join(cli.SOURCE, "tests", "sdk")
 LIMIT_SECONDS = 240
@@ -30,12 +29,6 @@ def check_node():
     if not os.path.isdir(os.path.join(FOLDER, "node_modules")):
         skip("tests/sdk/node_modules (npm ci in tests/sdk)")
     return node
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def main():

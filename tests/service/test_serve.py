@@ -11,8 +11,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ.get("AURICLE_SOURCE", "."), "tests", "service"))
-import program as server  # noqa: E402
-from program import cli  # noqa: E402
+import server  # noqa: E402
+from server import NOTE, cli, read  # noqa: E402
 
 KEY_A = "alpha-0123456789abcdef"
 KEY_B = "beta-0123456789abcdef"
@@ -24,7 +24,7 @@ def bearer(key):
 
 class Case(cli.Case):
     def start(self, *options, **more):
-        started = server.Server(*options, **more)
+        started = server.Server(*options, model=None, **more)
         self.addCleanup(started.close)
         return started
 
@@ -38,8 +38,8 @@ class Start(Case):
     def test_it_says_where_it_listens_and_how_to_try_it(self):
         s = self.start()
         s.wait_for(rf"try: curl http://127.0.0.1:{s.port}/v1/audio/transcriptions .*-F file=@")
-        self.assertTrue(any("model nano" in line for line in s.lines))
-        self.assertEqual(s.end(), 0)
+        self.assertTrue(any("model nano" in line for line in s.text().splitlines()))
+        self.assertEqual(s.stop(), 0)
 
     def test_mistakes_are_sentences(self):
         taken, port = server.taken_port()
@@ -63,12 +63,12 @@ class Start(Case):
         self.assertEqual(s.get("/health").status, 200)
         s = self.start("--host", "0.0.0.0", env={"AURICLE_API_KEYS": KEY_A})
         self.assertEqual(s.get("/v1/models").status, 401)
-        self.assertEqual(s.request("GET", "/v1/models", headers=bearer(KEY_A)).status, 200)
+        self.assertEqual(s.ask("GET", "/v1/models", headers=bearer(KEY_A)).status, 200)
 
     def test_no_setting_of_the_server_is_warned_of(self):
         s = self.start(env={"MAX_FILE_SIZE": "1MB", "WHISPER_MODEL_CACHE_SIZE": "3",
                             "ENABLE_REST": "true", "MAX_CONCURRENT_JOBS": "3"})
-        warnings = [line for line in s.lines if "warning" in line]
+        warnings = [line for line in s.text().splitlines() if "warning" in line]
         self.assertEqual(len(warnings), 1, warnings)
         self.assertIn("MAX_CONCURRENT_JOBS", warnings[0])
 
@@ -105,25 +105,25 @@ class Keys(Case):
         for path in ("/metrics", "/stats", "/sessions", "/v1/models"):
             for headers in ({}, bearer("x" * 22), bearer(KEY_A[:-1]), bearer(KEY_A + "x"),
                             {"Authorization": "Basic " + KEY_A}, {"Authorization": KEY_A}):
-                answer = s.request("GET", path, headers=headers)
+                answer = s.ask("GET", path, headers=headers)
                 self.assertEqual(answer.status, 401)
                 error = answer.json()["error"]
                 self.assertEqual((error["type"], error["code"]),
                                  ("invalid_request_error", "invalid_api_key"))
             for headers in (bearer(KEY_A), {"authorization": "bearer " + KEY_B},
                             {"Authorization": "Token " + KEY_A}, {"X-API-Key": KEY_B}):
-                self.assertEqual(s.request("GET", path, headers=headers).status, 200)
-        self.assertEqual(s.transcribe().status, 401)
-        self.assertEqual(s.transcribe(headers=bearer(KEY_A)).status, 200)
-        self.assertEqual(s.end(), 0)
-        self.assertNotIn("0123456789", "\n".join(s.lines))  # no key in the log
-        self.assertTrue(any("key=a" in line and "status=200" in line for line in s.lines))
+                self.assertEqual(s.ask("GET", path, headers=headers).status, 200)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 401)
+        self.assertEqual(s.transcribe(file=read(NOTE), headers=bearer(KEY_A)).status, 200)
+        self.assertEqual(s.stop(), 0)
+        self.assertNotIn("0123456789", s.text())  # no key in the log
+        self.assertTrue(any("key=a" in line and "status=200" in line for line in s.text().splitlines()))
 
     def test_too_often_is_told_when_to_come_again(self):
         s = self.start(env={"AURICLE_API_KEYS": f"a:{KEY_A}:2"})
-        self.assertEqual([s.request("GET", "/stats", headers=bearer(KEY_A)).status
+        self.assertEqual([s.ask("GET", "/stats", headers=bearer(KEY_A)).status
                           for _ in range(2)], [200, 200])
-        answer = s.request("GET", "/stats", headers=bearer(KEY_A))
+        answer = s.ask("GET", "/stats", headers=bearer(KEY_A))
         self.assertEqual(answer.status, 429)
         self.assertEqual(answer.json()["error"]["type"], "rate_limit_exceeded")
         self.assertTrue(1 <= int(answer.headers["retry-after"]) <= 30)
@@ -136,9 +136,9 @@ class Keys(Case):
                             ("Authorization", "Bearer " + KEY_A)):
             first.putheader(name, value)
         first.endheaders()
-        server.until(lambda: s.request("GET", "/stats", headers=bearer(KEY_A)).status == 429)
+        server.until(lambda: s.ask("GET", "/stats", headers=bearer(KEY_A)).status == 429)
         first.close()  # who goes away leaves the place
-        server.until(lambda: s.request("GET", "/stats", headers=bearer(KEY_A)).status == 200)
+        server.until(lambda: s.ask("GET", "/stats", headers=bearer(KEY_A)).status == 200)
 
     def test_hangup_reads_the_keys_again(self):
         path = self.write_keys(f"a:{KEY_A}\n")
@@ -146,24 +146,24 @@ class Keys(Case):
         self.write_keys(f"b:{KEY_B}\n")
         s.signal(signal.SIGHUP)
         s.wait_for("keys and limits were read again")
-        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_A)).status, 401)
-        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_B)).status, 200)
+        self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_A)).status, 401)
+        self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_B)).status, 200)
         self.write_keys("b:short\n")
         s.signal(signal.SIGHUP)
         s.wait_for("stay as they were: .*keys:1")
-        self.assertEqual(s.request("GET", "/stats", headers=bearer(KEY_B)).status, 200)
+        self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_B)).status, 200)
 
     def test_hangup_reads_the_limits_again(self):
         config = self.path("conf")
         with open(config, "w", encoding="utf-8") as file:
             file.write("MAX_FILE_SIZE=1GB\n")
         s = self.start("--config", config)
-        self.assertEqual(s.transcribe().status, 200)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
         with open(config, "w", encoding="utf-8") as file:
             file.write("MAX_FILE_SIZE=10\n")
         s.signal(signal.SIGHUP)
         s.wait_for("keys and limits were read again")
-        self.assertEqual(s.transcribe().status, 413)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 413)
 
 
 class Watching(Case):
@@ -180,7 +180,7 @@ class Watching(Case):
     def test_health_answers_while_others_work(self):
         s = self.start()
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            running = [pool.submit(s.transcribe, server.TALK) for _ in range(4)]
+            running = [pool.submit(s.transcribe) for _ in range(4)]
             slowest = 0
             while not all(r.done() for r in running):
                 begin = time.monotonic()
@@ -192,8 +192,8 @@ class Watching(Case):
 
     def test_metrics_count_what_happened(self):
         s = self.start()
-        self.assertEqual(s.transcribe().status, 200)
-        self.assertEqual(s.transcribe(path="/inference").status, 200)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
+        self.assertEqual(s.transcribe(file=read(NOTE), path="/inference").status, 200)
         text = s.get("/metrics")
         self.assertTrue(text.headers["content-type"].startswith("text/plain; version=0.0.4"))
         values = dict(re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", text.body.decode(), re.M))
@@ -205,9 +205,9 @@ class Watching(Case):
 
     def test_the_log_may_be_json(self):
         s = self.start("--log-format", "json")
-        self.assertEqual(s.request("GET", "/stats", headers={"X-Request-Id": "mine-1"}).status, 200)
-        self.assertEqual(s.end(), 0)
-        entries = [json.loads(line) for line in s.lines if line.startswith("{")]
+        self.assertEqual(s.ask("GET", "/stats", headers={"X-Request-Id": "mine-1"}).status, 200)
+        self.assertEqual(s.stop(), 0)
+        entries = [json.loads(line) for line in s.text().splitlines() if line.startswith("{")]
         mine = [e for e in entries if e.get("request_id") == "mine-1"]
         self.assertEqual(len(mine), 1)
         self.assertEqual((mine[0]["path"], mine[0]["status"], mine[0]["level"]),
@@ -215,10 +215,10 @@ class Watching(Case):
 
     def test_times_of_stages_are_logged_where_wanted(self):
         s = self.start(env={"LOG_PERFORMANCE_METRICS": "True"})
-        self.assertEqual(s.transcribe().status, 200)
-        self.assertEqual(s.end(), 0)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
+        self.assertEqual(s.stop(), 0)
         stages = re.findall(r"stage (\w+) count=1 p50_ms=\S+ p95_ms=\S+ p99_ms=\S+$",
-                            "\n".join(s.lines), re.M)
+                            s.text(), re.M)
         self.assertIn("encoder", stages)
         self.assertIn("total", stages)
 
@@ -227,14 +227,14 @@ class Ending(Case):
     def test_what_runs_is_finished_and_the_new_is_refused(self):
         s = self.start()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            running = [pool.submit(s.transcribe, server.TALK) for _ in range(2)]
+            running = [pool.submit(s.transcribe) for _ in range(2)]
             server.until(lambda: s.get("/health").json()["active"] == 2)
             s.signal(signal.SIGTERM)
             s.wait_for("finishing")
             try:
                 server.until(lambda: s.get("/health").json()["status"] == "draining")
                 self.assertEqual(s.get("/ready").status, 503)
-                refused = s.transcribe()
+                refused = s.transcribe(file=read(NOTE))
                 self.assertIn(refused.status, (429, 503))
                 self.assertIn("retry-after", refused.headers)
             except ConnectionError:  # it was faster than we were

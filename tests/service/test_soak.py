@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from server import NOTE, TALK, Server, form, read
+from server import NOTE, TALK, Server, form, read, until
 
 SECONDS = float(sys.argv.pop(1)) if len(sys.argv) > 1 else 600.0
 WARM = 0.25          # the share of the time after which memory should have settled
@@ -144,7 +144,7 @@ def main():
         soak.run()
         before, after = soak.growth()
         print(f"{SECONDS:.0f} s: {soak.counts}; resident {before:.1f} MB, then {after:.1f} MB")
-        server.wait_until(lambda: server.ask("GET", "/health").json()["active"] == 0, 30)
+        until(lambda: server.get("/health").json()["active"] == 0)
         status = server.stop()
     assert not soak.failures, soak.failures[:10]
     assert status == 0, server.text()

@@ -9,22 +9,9 @@
 
 #define TIME_DECIMALS 3
 
-static void put(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    au_json_put_string(w, text);
-}
-
 static void put_time(struct au_json_writer *w, const char *key, double seconds)
 {
-    au_json_key(w, key);
-    au_json_put_fixed(w, seconds, TIME_DECIMALS);
-}
-
-static void put_bool(struct au_json_writer *w, const char *key, bool value)
-{
-    au_json_key(w, key);
-    au_json_put_bool(w, value);
+    au_json_add_fixed(w, key, seconds, TIME_DECIMALS);
 }
 
 /* [this, of how many]: what is heard is one channel. */
@@ -41,7 +28,7 @@ static void open_event(struct au_json_writer *w, struct au_buf *out, const char 
 {
     au_json_writer_init(w, out, 0);
     au_json_open_object(w);
-    put(w, "type", type);
+    au_json_add_string(w, "type", type);
 }
 
 static const char *without_blanks(const char *text)
@@ -90,9 +77,8 @@ static void put_words(struct au_json_writer *w, const struct auricle_segment *se
         put_bare(w, word->text);
         put_time(w, "start", word->start);
         put_time(w, "end", word->end);
-        au_json_key(w, "confidence");
-        au_json_put_fixed(w, (double)word->probability, TIME_DECIMALS);
-        put(w, "punctuated_word", without_blanks(word->text));
+        au_json_add_fixed(w, "confidence", (double)word->probability, TIME_DECIMALS);
+        au_json_add_string(w, "punctuated_word", without_blanks(word->text));
         au_json_close_object(w);
     }
     au_json_close_array(w);
@@ -118,9 +104,8 @@ static void put_alternative(struct au_json_writer *w, const struct auricle_strea
     size_t skipped = whole ? (size_t)(text - whole) : 0;
     size_t stable = event->n_stable > skipped ? event->n_stable - skipped : 0;
     au_json_open_object(w);
-    put(w, "transcript", text);
-    au_json_key(w, "confidence");
-    au_json_put_fixed(w, (double)event->confidence, TIME_DECIMALS);
+    au_json_add_string(w, "transcript", text);
+    au_json_add_fixed(w, "confidence", (double)event->confidence, TIME_DECIMALS);
     if (event->kind == AURICLE_STREAM_PARTIAL) {
         au_json_key(w, "stable_length"); /* characters that two passes agreed on */
         au_json_put_int(w, (int64_t)count_characters(text, stable));
@@ -142,9 +127,10 @@ static void write_results(struct au_buf *out, const struct auricle_stream_event 
     put_channel(&w, "channel_index");
     put_time(&w, "duration", event->end - event->start);
     put_time(&w, "start", event->start);
-    put_bool(&w, "is_final", event->kind != AURICLE_STREAM_PARTIAL);
-    put_bool(&w, "speech_final", event->kind == AURICLE_STREAM_FINAL && event->end_of_speech);
-    put_bool(&w, "from_finalize", voice->from_finalize);
+    au_json_add_bool(&w, "is_final", event->kind != AURICLE_STREAM_PARTIAL);
+    au_json_add_bool(&w, "speech_final",
+                     event->kind == AURICLE_STREAM_FINAL && event->end_of_speech);
+    au_json_add_bool(&w, "from_finalize", voice->from_finalize);
     au_json_key(&w, "channel");
     au_json_open_object(&w);
     au_json_key(&w, "alternatives");
@@ -154,9 +140,9 @@ static void write_results(struct au_buf *out, const struct auricle_stream_event 
     au_json_close_object(&w);
     au_json_key(&w, "metadata");
     au_json_open_object(&w);
-    put(&w, "request_id", voice->request_id);
+    au_json_add_string(&w, "request_id", voice->request_id);
     if (voice->model)
-        put(&w, "model", voice->model);
+        au_json_add_string(&w, "model", voice->model);
     au_json_close_object(&w);
     au_json_close_object(&w);
 }
@@ -194,16 +180,16 @@ static void put_now(struct au_json_writer *w)
 {
     char time[AU_TIME_TEXT_BYTES];
     au_time_text(au_wall_ms(), time);
-    put(w, "created", time);
+    au_json_add_string(w, "created", time);
 }
 
 void live_write_open(struct au_buf *out, const struct live_opened *opened)
 {
     struct au_json_writer w;
     open_event(&w, out, "Open");
-    put(&w, "request_id", opened->request_id);
-    put(&w, "session_id", opened->session_id);
-    put_bool(&w, "resumed", opened->resumed);
+    au_json_add_string(&w, "request_id", opened->request_id);
+    au_json_add_string(&w, "session_id", opened->session_id);
+    au_json_add_bool(&w, "resumed", opened->resumed);
     au_json_key(&w, "resume_seconds");
     au_json_put_number(&w, opened->resume_seconds);
     put_now(&w);
@@ -215,12 +201,11 @@ void live_write_metadata(struct au_buf *out, const char *request_id, const char 
 {
     struct au_json_writer w;
     open_event(&w, out, "Metadata");
-    put(&w, "request_id", request_id);
-    put(&w, "session_id", session_id);
+    au_json_add_string(&w, "request_id", request_id);
+    au_json_add_string(&w, "session_id", session_id);
     put_now(&w);
     put_time(&w, "duration", audio_seconds);
-    au_json_key(&w, "channels");
-    au_json_put_int(&w, channels);
+    au_json_add_int(&w, "channels", channels);
     au_json_close_object(&w);
 }
 
@@ -228,7 +213,7 @@ void live_write_error(struct au_buf *out, const char *code, const char *sentence
 {
     struct au_json_writer w;
     open_event(&w, out, "Error");
-    put(&w, "code", code);
-    put(&w, "message", sentence);
+    au_json_add_string(&w, "code", code);
+    au_json_add_string(&w, "message", sentence);
     au_json_close_object(&w);
 }

@@ -33,18 +33,6 @@ static void answer_json(struct http_request *request, int status, struct au_buf 
     answer(request, status, "application/json", body);
 }
 
-static void put_text(struct au_json_writer *w, const char *key, const char *text)
-{
-    au_json_key(w, key);
-    au_json_put_string(w, text);
-}
-
-static void put_int(struct au_json_writer *w, const char *key, int64_t value)
-{
-    au_json_key(w, key);
-    au_json_put_int(w, value);
-}
-
 /* ---- /health -------------------------------------------------------------------------------- */
 
 static void put_models(struct au_json_writer *w, struct service_engines *engines)
@@ -55,11 +43,10 @@ static void put_models(struct au_json_writer *w, struct service_engines *engines
     au_json_open_array(w);
     for (size_t i = 0; i < n; i++) {
         au_json_open_object(w);
-        put_text(w, "name", entries[i].name);
-        au_json_key(w, "default");
-        au_json_put_bool(w, entries[i].is_default);
-        put_int(w, "in_use", entries[i].in_use);
-        put_int(w, "bytes", (int64_t)entries[i].bytes);
+        au_json_add_string(w, "name", entries[i].name);
+        au_json_add_bool(w, "default", entries[i].is_default);
+        au_json_add_int(w, "in_use", entries[i].in_use);
+        au_json_add_int(w, "bytes", (int64_t)entries[i].bytes);
         au_json_close_object(w);
     }
     au_json_close_array(w);
@@ -77,22 +64,23 @@ static void health(struct http_request *request)
     au_buf_init(&body, 0);
     au_json_writer_init(&w, &body, 0);
     au_json_open_object(&w);
-    put_text(&w, "status", draining ? "draining" : "ok");
-    put_text(&w, "version", auricle_version());
-    put_int(&w, "uptime_seconds", au_wall_ms() / 1000 - api->started_unix_s);
-    put_text(&w, "device", "cpu");
-    put_text(&w, "cpu_level", machine->cpu_level);
-    put_int(&w, "threads", machine->threads);
+    au_json_add_string(&w, "status", draining ? "draining" : "ok");
+    au_json_add_string(&w, "version", auricle_version());
+    au_json_add_int(&w, "uptime_seconds", au_wall_ms() / 1000 - api->started_unix_s);
+    au_json_add_string(&w, "device", "cpu");
+    au_json_add_string(&w, "cpu_level", machine->cpu_level);
+    au_json_add_int(&w, "threads", machine->threads);
     put_models(&w, service_engines_of(api->service));
-    put_int(&w, "sessions", service_gauge_get(metrics, SERVICE_GAUGE_SESSIONS));
-    put_int(&w, "live_sessions", service_gauge_get(metrics, SERVICE_GAUGE_LIVE));
-    put_int(&w, "active", (int64_t)service_active(api->service));
-    put_int(&w, "connections", (int64_t)http_server_connections(http_request_server(request)));
+    au_json_add_int(&w, "sessions", service_gauge_get(metrics, SERVICE_GAUGE_SESSIONS));
+    au_json_add_int(&w, "live_sessions", service_gauge_get(metrics, SERVICE_GAUGE_LIVE));
+    au_json_add_int(&w, "active", (int64_t)service_active(api->service));
+    au_json_add_int(&w, "connections",
+                    (int64_t)http_server_connections(http_request_server(request)));
     au_json_key(&w, "memory");
     au_json_open_object(&w);
-    put_int(&w, "rss_bytes", (int64_t)service_rss_bytes());
-    put_int(&w, "model_bytes", service_gauge_get(metrics, SERVICE_GAUGE_MODEL_BYTES));
-    put_int(&w, "reserved_bytes", service_gauge_get(metrics, SERVICE_GAUGE_RESERVED_BYTES));
+    au_json_add_int(&w, "rss_bytes", (int64_t)service_rss_bytes());
+    au_json_add_int(&w, "model_bytes", service_gauge_get(metrics, SERVICE_GAUGE_MODEL_BYTES));
+    au_json_add_int(&w, "reserved_bytes", service_gauge_get(metrics, SERVICE_GAUGE_RESERVED_BYTES));
     au_json_close_object(&w);
     au_json_close_object(&w);
     answer_json(request, 200, &body);
@@ -114,10 +102,9 @@ static void ready(struct http_request *request)
     au_buf_init(&body, 0);
     au_json_writer_init(&w, &body, 0);
     au_json_open_object(&w);
-    au_json_key(&w, "ready");
-    au_json_put_bool(&w, yes);
+    au_json_add_bool(&w, "ready", yes);
     if (!yes)
-        put_text(&w, "reason", why.text);
+        au_json_add_string(&w, "reason", why.text);
     au_json_close_object(&w);
     answer_json(request, yes ? 200 : 503, &body);
 }
@@ -153,10 +140,10 @@ static void sessions(struct http_request *request)
     au_json_open_array(&w);
     for (size_t i = 0; i < n; i++) {
         au_json_open_object(&w);
-        put_text(&w, "id", list[i].id);
-        put_text(&w, "model", list[i].model);
-        put_text(&w, "kind", list[i].live ? "live" : "recording");
-        put_text(&w, "state", list[i].state);
+        au_json_add_string(&w, "id", list[i].id);
+        au_json_add_string(&w, "model", list[i].model);
+        au_json_add_string(&w, "kind", list[i].live ? "live" : "recording");
+        au_json_add_string(&w, "state", list[i].state);
         put_seconds(&w, "age_seconds", list[i].age_seconds);
         put_seconds(&w, "audio_seconds_done", list[i].audio_seconds_done);
         put_seconds(&w, "audio_seconds_total", list[i].audio_seconds_total);

@@ -4,6 +4,7 @@
 #include "api/rest/openai.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "recog/render/json.h"
 #include "recog/render/render.h"
 #include "text/language.h"
 
@@ -15,18 +16,6 @@ static void put_stripped(struct au_json_writer *w, const char *key, const char *
     struct recog_render_span span = recog_render_strip(text ? text : "");
     au_json_key(w, key);
     au_json_put_string_n(w, span.at, span.n);
-}
-
-static void put_seconds(struct au_json_writer *w, const char *key, double seconds)
-{
-    au_json_key(w, key);
-    au_json_put_number(w, (double)recog_render_ms(seconds) / 1000.0);
-}
-
-static void put_number(struct au_json_writer *w, const char *key, float value)
-{
-    au_json_key(w, key);
-    au_json_put_fixed(w, (double)value, 6);
 }
 
 /* ---- Usage, languages, probabilities --------------------------------------------------------- */
@@ -83,7 +72,7 @@ static void put_token(struct au_json_writer *w, const char *bytes, size_t n, flo
     au_json_open_object(w);
     au_json_key(w, "token");
     au_json_put_string_n(w, bytes, n);
-    put_number(w, "logprob", logprob);
+    recog_json_float(w, "logprob", logprob);
     au_json_key(w, "bytes");
     au_json_open_array(w);
     for (size_t i = 0; i < n; i++)
@@ -122,59 +111,12 @@ static void put_json(struct au_json_writer *w, const struct rest_job *job,
 
 /* ---- verbose_json ---------------------------------------------------------------------------- */
 
-static void put_words_of(struct au_json_writer *w, const struct auricle_segment *segment)
-{
-    for (size_t i = 0; i < segment->n_words; i++) {
-        const struct auricle_word *word = &segment->words[i];
-        au_json_open_object(w);
-        put_stripped(w, "word", word->text);
-        put_seconds(w, "start", word->start);
-        put_seconds(w, "end", word->end);
-        put_number(w, "probability", word->probability);
-        au_json_close_object(w);
-    }
-}
-
 static void put_words(struct au_json_writer *w, const struct auricle_segment *segments, size_t n)
 {
     au_json_key(w, "words");
     au_json_open_array(w);
     for (size_t i = 0; i < n; i++)
-        put_words_of(w, &segments[i]);
-    au_json_close_array(w);
-}
-
-static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
-{
-    au_json_open_object(w);
-    au_json_add_int(w, "id", (int64_t)id);
-    au_json_add_int(w, "seek", segment->seek);
-    put_seconds(w, "start", segment->start);
-    put_seconds(w, "end", segment->end);
-    au_json_add_string(w, "text", segment->text);
-    au_json_key(w, "tokens");
-    au_json_open_array(w);
-    for (size_t i = 0; i < segment->n_tokens; i++)
-        au_json_put_int(w, segment->tokens[i]);
-    au_json_close_array(w);
-    put_number(w, "temperature", segment->temperature);
-    put_number(w, "avg_logprob", segment->avg_logprob);
-    put_number(w, "compression_ratio", segment->compression_ratio);
-    put_number(w, "no_speech_prob", segment->no_speech_prob);
-    if (segment->language)
-        au_json_add_string(w, "language", segment->language);
-    if (segment->filtered_by)
-        au_json_add_string(w, "filtered_by", segment->filtered_by);
-    au_json_close_object(w);
-}
-
-static void put_segments(struct au_json_writer *w, const char *key,
-                         const struct auricle_segment *segments, size_t n)
-{
-    au_json_key(w, key);
-    au_json_open_array(w);
-    for (size_t i = 0; i < n; i++)
-        put_segment(w, &segments[i], i);
+        recog_json_words(w, &segments[i], true);
     au_json_close_array(w);
 }
 
@@ -182,14 +124,14 @@ static void put_timings(struct au_json_writer *w, const struct service_timings *
 {
     au_json_key(w, "timings");
     au_json_open_object(w);
-    put_seconds(w, "receive", t->receive);
-    put_seconds(w, "queue", t->queue);
-    put_seconds(w, "decode_audio", t->decode_audio);
-    put_seconds(w, "load_model", t->load_model);
-    put_seconds(w, "mel", t->mel);
-    put_seconds(w, "encoder", t->encoder);
-    put_seconds(w, "decoder", t->decoder);
-    put_seconds(w, "total", t->total);
+    recog_json_time(w, "receive", t->receive);
+    recog_json_time(w, "queue", t->queue);
+    recog_json_time(w, "decode_audio", t->decode_audio);
+    recog_json_time(w, "load_model", t->load_model);
+    recog_json_time(w, "mel", t->mel);
+    recog_json_time(w, "encoder", t->encoder);
+    recog_json_time(w, "decoder", t->decoder);
+    recog_json_time(w, "total", t->total);
     au_json_close_object(w);
 }
 
@@ -205,14 +147,14 @@ static void put_verbose(struct au_json_writer *w, const struct rest_job *job,
                        translate       ? "english"
                        : language >= 0 ? text_language_name(language)
                                        : "");
-    put_seconds(w, "duration", result->duration);
+    recog_json_time(w, "duration", result->duration);
     put_stripped(w, "text", result->text);
     if (p->word_times)
         put_words(w, result->segments, result->n_segments);
     if (p->segment_times)
-        put_segments(w, "segments", result->segments, result->n_segments);
+        recog_json_segments(w, "segments", result->segments, result->n_segments, false);
     put_usage_seconds(w, result);
-    put_segments(w, "filtered", result->filtered, result->n_filtered);
+    recog_json_segments(w, "filtered", result->filtered, result->n_filtered, false);
     if (result->warning)
         au_json_add_string(w, "warning", result->warning);
     au_json_add_string(w, "model", outcome->model);
@@ -276,8 +218,8 @@ void openai_write_segment(struct rest_job *job, const struct auricle_segment *se
     au_json_open_object(&w);
     au_json_add_string(&w, "type", "transcript.text.delta");
     au_json_add_string(&w, "delta", text);
-    put_seconds(&w, "start", segment->start);
-    put_seconds(&w, "end", segment->end);
+    recog_json_time(&w, "start", segment->start);
+    recog_json_time(&w, "end", segment->end);
     if (p->word_times)
         put_words(&w, segment, 1);
     au_json_close_object(&w);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "recog/render/json.h"
 #include "recog/render/render.h"
 #include "text/language.h"
 
@@ -143,48 +144,6 @@ static enum auricle_error make_plan(struct rest_job *job, struct rest_reject *re
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void put_number(struct au_json_writer *w, const char *key, double value)
-{
-    au_json_key(w, key);
-    au_json_put_fixed(w, value, 6);
-}
-
-static void put_words(struct au_json_writer *w, const struct auricle_segment *segment)
-{
-    au_json_key(w, "words");
-    au_json_open_array(w);
-    for (size_t i = 0; i < segment->n_words; i++) {
-        au_json_open_object(w);
-        au_json_add_string(w, "word", segment->words[i].text);
-        put_number(w, "start", segment->words[i].start);
-        put_number(w, "end", segment->words[i].end);
-        put_number(w, "probability", (double)segment->words[i].probability);
-        au_json_close_object(w);
-    }
-    au_json_close_array(w);
-}
-
-static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
-{
-    au_json_open_object(w);
-    au_json_key(w, "id");
-    au_json_put_int(w, (int64_t)id);
-    au_json_add_string(w, "text", segment->text);
-    put_number(w, "start", segment->start);
-    put_number(w, "end", segment->end);
-    au_json_key(w, "tokens");
-    au_json_open_array(w);
-    for (size_t i = 0; i < segment->n_tokens; i++)
-        au_json_put_int(w, segment->tokens[i]);
-    au_json_close_array(w);
-    if (segment->words)
-        put_words(w, segment);
-    put_number(w, "temperature", (double)segment->temperature);
-    put_number(w, "avg_logprob", (double)segment->avg_logprob);
-    put_number(w, "no_speech_prob", (double)segment->no_speech_prob);
-    au_json_close_object(w);
-}
-
 static void put_verbose(struct au_json_writer *w, const struct inference_params *p,
                         const struct auricle_result *result)
 {
@@ -192,15 +151,11 @@ static void put_verbose(struct au_json_writer *w, const struct inference_params 
     const char *name = language >= 0 ? text_language_name(language) : "";
     au_json_add_string(w, "task", p->translate ? "translate" : "transcribe");
     au_json_add_string(w, "language", name);
-    put_number(w, "duration", result->duration);
+    recog_json_time(w, "duration", result->duration);
     au_json_add_string(w, "text", result->text);
-    au_json_key(w, "segments");
-    au_json_open_array(w);
-    for (size_t i = 0; i < result->n_segments; i++)
-        put_segment(w, &result->segments[i], i);
-    au_json_close_array(w);
+    recog_json_segments(w, "segments", result->segments, result->n_segments, true);
     au_json_add_string(w, "detected_language", name);
-    put_number(w, "detected_language_probability", (double)result->language_probability);
+    recog_json_float(w, "detected_language_probability", result->language_probability);
 }
 
 /* One line per segment, as its server writes them. */

@@ -3,16 +3,17 @@
  * "text", "segments" and "language" come first and are what openai/whisper writes, member by
  * member; what auricle adds (per-segment language, duration, dropped segments with the rule that
  * dropped them, warning, timings) stands after those.                                            */
+#include "recog/render/json.h"
+
 #include <math.h>
 #include <stdio.h>
 
-#include "base/json.h"
 #include "base/str.h"
 #include "recog/render/render.h"
 
-/* 0.2f is 0.200000003 as a double; readers expect the 0.2 that was set. The shortest decimal that
- * reads back as the same float, as a double.                                                     */
-static void put_float(struct au_json_writer *w, float value)
+/* ---- Parts ---------------------------------------------------------------------------------- */
+
+void recog_json_float(struct au_json_writer *w, const char *key, float value)
 {
     char text[40];
     double as_double = (double)value;
@@ -21,57 +22,60 @@ static void put_float(struct au_json_writer *w, float value)
         if (au_parse_double(text, &as_double) && (float)as_double == value)
             break;
     }
+    au_json_key(w, key);
     au_json_put_number(w, as_double);
 }
 
-/* Milliseconds are as fine as times are: 11.000000000000002 helps nobody. */
-static void put_time(struct au_json_writer *w, const char *key, double seconds)
+void recog_json_time(struct au_json_writer *w, const char *key, double seconds)
 {
     au_json_key(w, key);
     au_json_put_number(w, (double)recog_render_ms(seconds) / 1000.0);
 }
 
-static void put_number(struct au_json_writer *w, const char *key, float value)
+void recog_json_words(struct au_json_writer *w, const struct auricle_segment *segment,
+                      bool stripped)
 {
-    au_json_key(w, key);
-    put_float(w, value);
-}
-
-static void put_words(struct au_json_writer *w, const struct auricle_segment *segment)
-{
-    au_json_key(w, "words");
-    au_json_open_array(w);
     for (size_t i = 0; i < segment->n_words; i++) {
         const struct auricle_word *word = &segment->words[i];
+        struct recog_render_span bare = recog_render_strip(word->text);
         au_json_open_object(w);
-        au_json_add_string(w, "word", word->text);
-        put_time(w, "start", word->start);
-        put_time(w, "end", word->end);
-        put_number(w, "probability", word->probability);
+        if (stripped) {
+            au_json_key(w, "word");
+            au_json_put_string_n(w, bare.at, bare.n);
+        } else {
+            au_json_add_string(w, "word", word->text);
+        }
+        recog_json_time(w, "start", word->start);
+        recog_json_time(w, "end", word->end);
+        recog_json_float(w, "probability", word->probability);
         au_json_close_object(w);
     }
-    au_json_close_array(w);
 }
 
-static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id)
+static void put_segment(struct au_json_writer *w, const struct auricle_segment *segment, size_t id,
+                        bool with_words)
 {
     au_json_open_object(w);
     au_json_add_int(w, "id", (int64_t)id);
     au_json_add_int(w, "seek", segment->seek);
-    put_time(w, "start", segment->start);
-    put_time(w, "end", segment->end);
+    recog_json_time(w, "start", segment->start);
+    recog_json_time(w, "end", segment->end);
     au_json_add_string(w, "text", segment->text ? segment->text : "");
     au_json_key(w, "tokens");
     au_json_open_array(w);
     for (size_t i = 0; i < segment->n_tokens; i++)
         au_json_put_int(w, segment->tokens[i]);
     au_json_close_array(w);
-    put_number(w, "temperature", segment->temperature);
-    put_number(w, "avg_logprob", segment->avg_logprob);
-    put_number(w, "compression_ratio", segment->compression_ratio);
-    put_number(w, "no_speech_prob", segment->no_speech_prob);
-    if (segment->words)
-        put_words(w, segment);
+    recog_json_float(w, "temperature", segment->temperature);
+    recog_json_float(w, "avg_logprob", segment->avg_logprob);
+    recog_json_float(w, "compression_ratio", segment->compression_ratio);
+    recog_json_float(w, "no_speech_prob", segment->no_speech_prob);
+    if (segment->words && with_words) {
+        au_json_key(w, "words");
+        au_json_open_array(w);
+        recog_json_words(w, segment, false);
+        au_json_close_array(w);
+    }
     if (segment->language)
         au_json_add_string(w, "language", segment->language);
     if (segment->filtered_by)
@@ -79,25 +83,27 @@ static void put_segment(struct au_json_writer *w, const struct auricle_segment *
     au_json_close_object(w);
 }
 
-static void put_segments(struct au_json_writer *w, const char *key,
-                         const struct auricle_segment *segments, size_t n)
+void recog_json_segments(struct au_json_writer *w, const char *key,
+                         const struct auricle_segment *segments, size_t n, bool with_words)
 {
     au_json_key(w, key);
     au_json_open_array(w);
     for (size_t i = 0; i < n; i++)
-        put_segment(w, &segments[i], i);
+        put_segment(w, &segments[i], i, with_words);
     au_json_close_array(w);
 }
+
+/* ---- The whole result ----------------------------------------------------------------------- */
 
 static void put_timings(struct au_json_writer *w, const struct auricle_timings *timings)
 {
     au_json_key(w, "timings");
     au_json_open_object(w);
-    put_time(w, "decode_audio", timings->decode_audio);
-    put_time(w, "mel", timings->mel);
-    put_time(w, "encoder", timings->encoder);
-    put_time(w, "decoder", timings->decoder);
-    put_time(w, "total", timings->total);
+    recog_json_time(w, "decode_audio", timings->decode_audio);
+    recog_json_time(w, "mel", timings->mel);
+    recog_json_time(w, "encoder", timings->encoder);
+    recog_json_time(w, "decoder", timings->decoder);
+    recog_json_time(w, "total", timings->total);
     au_json_add_int(w, "encoder_windows", (int64_t)timings->encoder_windows);
     au_json_add_int(w, "decoder_steps", (int64_t)timings->decoder_steps);
     au_json_add_int(w, "decoder_tokens", (int64_t)timings->decoder_tokens);
@@ -110,11 +116,11 @@ void recog_render_json(struct au_buf *out, const struct auricle_result *result)
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
     au_json_add_string(&w, "text", result->text ? result->text : "");
-    put_segments(&w, "segments", result->segments, result->n_segments);
+    recog_json_segments(&w, "segments", result->segments, result->n_segments, true);
     au_json_add_string(&w, "language", result->language);
-    put_number(&w, "language_probability", result->language_probability);
-    put_time(&w, "duration", result->duration);
-    put_segments(&w, "filtered", result->filtered, result->n_filtered);
+    recog_json_float(&w, "language_probability", result->language_probability);
+    recog_json_time(&w, "duration", result->duration);
+    recog_json_segments(&w, "filtered", result->filtered, result->n_filtered, true);
     au_json_add_string(&w, "warning", result->warning);
     put_timings(&w, &result->timings);
     au_json_close_object(&w);

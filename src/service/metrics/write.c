@@ -262,8 +262,7 @@ void service_metrics_log(const struct service_metrics *metrics)
 
 static void put_milliseconds(struct au_json_writer *w, const char *key, double milliseconds)
 {
-    au_json_key(w, key);
-    au_json_put_fixed(w, milliseconds, 3);
+    au_json_add_fixed(w, key, milliseconds, 3);
 }
 
 void service_metrics_write_stats(const struct service_metrics *metrics, struct au_buf *out)
@@ -275,8 +274,7 @@ void service_metrics_write_stats(const struct service_metrics *metrics, struct a
         struct quantiles q = quantiles_of(&metrics->stages[s]);
         au_json_key(&w, stages[s]);
         au_json_open_object(&w);
-        au_json_key(&w, "count");
-        au_json_put_int(&w, (int64_t)q.count);
+        au_json_add_int(&w, "count", (int64_t)q.count);
         put_milliseconds(&w, "p50_ms", q.p50_ms);
         put_milliseconds(&w, "p95_ms", q.p95_ms);
         put_milliseconds(&w, "p99_ms", q.p99_ms);
