@@ -2,12 +2,14 @@
  *
  * A square of 32 rows by 32 outputs lives in four accumulator tiles; each step over k loads two
  * tiles of activations and two of weights (1 KiB each, contiguous in memory) for four tile products
- * of 16 cycles. The 32 rows stay in the first-level cache while weights stream past. Finished
- * accumulators pass through a 4 KiB buffer to vector code, which overlaps with the next square's
- * products by out-of-order execution.
+ * of 16 cycles. The 32 rows stay in the first-level cache while weights stream past: they are
+ * loaded with the hint that they are used once (TILELOADDT1), which keeps them from pushing the
+ * rows out. A step whose rows are 32 KiB takes 65 cycles of 2.6 GHz with it and 81 without.
+ * Finished accumulators pass through a 4 KiB buffer to vector code, which overlaps with the next
+ * square's products by out-of-order execution.
  *
- * A square of fewer rows uses a smaller tile shape; sums are the same in any shape: exact for int8,
- * and in the fixed order of the instruction, k ascending by chunk, for bf16.                     */
+ * A square of fewer rows uses a smaller tile shape; sums are the same in any shape: exact for
+ * int8, and in the fixed order of the instruction, k ascending by chunk, for bf16.               */
 #include "kern/levels.h"
 #include "kern/pack.h"
 #include "kern/x86/amx/tiles.h"
@@ -158,18 +160,18 @@ __attribute__((always_inline)) static inline void multiply_and_finish(
     _tile_zero(2);
     _tile_zero(3);
     for (size_t chunk = 0; chunk < chunks; chunk++, x += KERN_TILE_BYTES, w += KERN_TILE_BYTES) {
-        _tile_loadd(6, w, 64);
+        _tile_stream_loadd(6, w, 64);
         _tile_loadd(4, x, 64);
         if (bytes) {
             _tile_dpbssd(0, 4, 6);
             _tile_loadd(5, x + block_bytes, 64);
             _tile_dpbssd(2, 5, 6);
-            _tile_loadd(7, w + block_bytes, 64);
+            _tile_stream_loadd(7, w + block_bytes, 64);
             _tile_dpbssd(1, 4, 7);
             _tile_dpbssd(3, 5, 7);
         } else {
             _tile_loadd(5, x + block_bytes, 64);
-            _tile_loadd(7, w + block_bytes, 64);
+            _tile_stream_loadd(7, w + block_bytes, 64);
             _tile_dpbf16ps(0, 4, 6);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(1, 4, 7);
