@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,8 +42,10 @@ struct format_packed {
     uint64_t index;         /* of the next part */
     bool misfit;            /* reading: a part was not what was asked for */
 
-    char *new_path; /* writing */
-    int fd;         /* -1: not writing (any more) */
+    char *new_path;         /* writing */
+    int fd;                 /* -1: not writing (any more) */
+    struct au_file_map own; /* the new file; the map reaches beyond its end, which grows */
+    bool failed;            /* something could not be written */
 };
 
 /* ---- Fingerprint ----------------------------------------------------------------------------- */
@@ -95,18 +98,23 @@ static bool map_existing(struct format_packed *packed)
     return false;
 }
 
-static void begin_new(struct format_packed *packed)
+static void begin_new(struct format_packed *packed, size_t most_bytes)
 {
     packed->new_path = au_sprintf("%s.tmp-%ld", packed->path, (long)getpid());
     if (!packed->new_path)
         return;
     /* Left by a process that died, with our number. */
     (void)unlink(packed->new_path);
-    packed->fd = open(packed->new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    packed->fd = open(packed->new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (packed->fd < 0)
+        return;
+    void *data = mmap(NULL, most_bytes, PROT_READ, MAP_SHARED, packed->fd, 0);
+    if (data != MAP_FAILED)
+        packed->own = (struct au_file_map){.data = data, .bytes = most_bytes};
 }
 
 struct format_packed *format_packed_open(const char *folder, uint64_t fingerprint,
-                                         const char *kernels)
+                                         const char *kernels, size_t most_bytes)
 {
     struct format_packed *packed = au_calloc(1, sizeof *packed);
 
@@ -121,7 +129,7 @@ struct format_packed *format_packed_open(const char *folder, uint64_t fingerprin
     packed->path = au_sprintf("%s/%016llx-%s.packed", folder, (unsigned long long)fingerprint,
                               packed->wanted.kernels);
     if (packed->path && au_dir_make(folder, NULL) == AURICLE_OK && !map_existing(packed))
-        begin_new(packed);
+        begin_new(packed, most_bytes);
     if (packed->map.data || packed->fd >= 0)
         return packed;
     format_packed_close(packed);
@@ -136,6 +144,7 @@ static void give_up(struct format_packed *packed)
     close(packed->fd);
     packed->fd = -1;
     (void)unlink(packed->new_path);
+    packed->failed = true;
 }
 
 void format_packed_close(struct format_packed *packed)
@@ -143,6 +152,7 @@ void format_packed_close(struct format_packed *packed)
     if (!packed)
         return;
     give_up(packed);
+    au_file_map_close(&packed->own);
     au_file_map_close(&packed->map);
     au_free(packed->new_path);
     au_free(packed->path);
@@ -183,20 +193,22 @@ static bool write_all(int fd, const void *data, size_t bytes, size_t at)
     return true;
 }
 
-void format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
-                       size_t bytes)
+const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
+                              size_t bytes)
 {
     struct part part = {.index = packed->index, .n = n, .k = k, .bytes = bytes};
 
     if (packed->fd < 0)
-        return;
+        return NULL;
+    size_t from = packed->at + sizeof part;
     if (!write_all(packed->fd, &part, sizeof part, packed->at) ||
-        !write_all(packed->fd, data, bytes, packed->at + sizeof part)) {
+        !write_all(packed->fd, data, bytes, from)) {
         give_up(packed);
-        return;
+        return NULL;
     }
-    packed->at += sizeof part + au_round_up(bytes, AU_ALIGN);
+    packed->at = from + au_round_up(bytes, AU_ALIGN);
     packed->index++;
+    return packed->at <= packed->own.bytes ? packed->own.data + from : NULL;
 }
 
 /* The header comes last and the data is on disk before the name: a file under its name is whole. */
@@ -211,18 +223,16 @@ static bool complete_new(struct format_packed *packed)
            rename(packed->new_path, packed->path) == 0;
 }
 
-void format_packed_finish(struct format_packed *packed)
+bool format_packed_finish(struct format_packed *packed)
 {
     if (packed->map.data && !format_packed_mapped(packed))
         (void)unlink(packed->path); /* made anew at the next start */
-    if (packed->fd < 0)
-        return;
-    if (complete_new(packed)) {
+    if (packed->fd >= 0 && complete_new(packed)) {
         close(packed->fd);
         packed->fd = -1;
-    } else {
-        give_up(packed);
     }
+    give_up(packed);
+    return !packed->failed;
 }
 
 bool format_packed_mapped(const struct format_packed *packed)

@@ -24,18 +24,22 @@ struct format_packed; /* opaque */
 uint64_t format_weights_fingerprint(const struct format_weights *weights);
 
 /* Open the file for these weights and kernels (the ids of their layouts) in `folder`, or begin a
- * new one; the folder is made when it is missing. NULL when neither works: do without.           */
+ * new one; the folder is made when it is missing. most_bytes: what a new file will hold at most, in
+ * address space alone. NULL when neither works: do without.                                      */
 struct format_packed *format_packed_open(const char *folder, uint64_t fingerprint,
-                                         const char *kernels);
+                                         const char *kernels, size_t most_bytes);
 void format_packed_close(struct format_packed *packed); /* unfinished files are removed */
 
 /* The next matrix, [n, k] in `bytes` packed bytes: its bytes in the map (64-byte aligned, valid
- * until close), or NULL: pack it, then hand the bytes to format_packed_put.                      */
+ * until close), or NULL: pack it, then hand the bytes to format_packed_put. That returns where they
+ * lie in the new file, mapped and valid until close, so that a first start needs no more memory
+ * than the next one; NULL when they could not be written.                                        */
 const void *format_packed_take(struct format_packed *packed, size_t n, size_t k, size_t bytes);
-void format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
-                       size_t bytes);
-/* All matrices have been taken or put: a new file gets its name, a file that did not fit goes. */
-void format_packed_finish(struct format_packed *packed);
+const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
+                              size_t bytes);
+/* All matrices have been taken or put: a new file gets its name, a file that did not fit goes.
+ * False: the new file could not be completed, and nothing that was put may be relied on.         */
+AURICLE_MUST_CHECK bool format_packed_finish(struct format_packed *packed);
 /* Were all matrices taken from the map? */
 bool format_packed_mapped(const struct format_packed *packed);
 

@@ -117,6 +117,13 @@ enum auricle_error tensor_linear_create_packed(struct tensor_linear *out,
     return error;
 }
 
+void tensor_linear_rest_on(struct tensor_linear *linear, const void *packed)
+{
+    au_free(linear->owned);
+    linear->owned = NULL;
+    linear->packed = packed;
+}
+
 void tensor_linear_deinit(struct tensor_linear *linear)
 {
     if (!linear)

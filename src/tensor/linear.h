@@ -38,6 +38,8 @@ AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_packed(struct tensor_
                                                                   const void *packed,
                                                                   const float *bias, size_t n,
                                                                   size_t k);
+/* The same packed bytes are at `packed` too: use those, as above, and let go of what is owned. */
+void tensor_linear_rest_on(struct tensor_linear *linear, const void *packed);
 void tensor_linear_deinit(struct tensor_linear *linear); /* zeroed struct is fine */
 
 /* Scratch bytes for a run over at most m rows. */

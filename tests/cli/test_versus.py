@@ -40,6 +40,21 @@ class Versus(unittest.TestCase):
         self.assertEqual([r['rss_mb'] for r in found['other']], [100] * 3)
         self.assertEqual([r['rss_mb'] for r in found['auricle']], [50] * 3)
 
+    def test_end_to_end_by_our_names(self):
+        ours = {'text': '', 'timings': {'total': 0.5, 'mel': 0.1, 'encoder': 0.2, 'decoder': 0.1,
+                                        'encoder_windows': 2, 'decoder_tokens': 96}}
+        peer = {'work': 2000, 'windows': 2, 'tokens': 96}
+        done = versus('--ours', echo(ours), '--peer', 'other=' + echo(peer), '--rounds', '2')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+        self.assertIn('4.00 (4.00 to 4.00)', rows['work'])
+        self.assertIn('peak_mb', rows)
+        self.assertNotIn('tokens', rows)
+
+        done = versus('--ours', echo(ours), '--peer', 'other=' + echo(peer | {'tokens': 97}))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('not the same work: tokens are auricle 96, other 97', done.stderr)
+
     def test_what_cannot_be_meant_is_refused(self):
         for arguments, said in (
                 (['--peer', 'nameless'], 'NAME=COMMAND'),

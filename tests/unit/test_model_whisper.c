@@ -2,6 +2,9 @@
  * every tensor naming, refusals in sentences, running out of memory.                             */
 #include <dirent.h>
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
@@ -725,6 +728,30 @@ static void a_cache_that_cannot_be_written_is_done_without(void **state)
     cache_rig_close(&rig);
 }
 
+/* As on a disk that is full: what was written so far is neither used nor left behind. */
+static void a_cache_that_does_not_fit_is_done_without(void **state)
+{
+    static struct cache_rig rig;
+    struct rlimit before, small;
+    (void)state;
+
+    cache_rig_open(&rig);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    for (rlim_t bytes = 0; bytes < 160000; bytes += 30000) {
+        small = before;
+        small.rlim_cur = bytes;
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        expect_cached(&rig, false);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        signal(SIGXFSZ, SIG_DFL);
+        assert_int_equal(rmdir(rig.cache), 0);
+    }
+    expect_cached(&rig, false);
+    expect_cached(&rig, true);
+    cache_rig_close(&rig);
+}
+
 /* Memory that fails may cost the cache or the load, nothing else. */
 static void a_cache_without_memory_harms_nothing(void **state)
 {
@@ -816,6 +843,7 @@ int main(void)
         cmocka_unit_test(packed_weights_are_mapped_the_next_time),
         cmocka_unit_test(a_damaged_cache_is_made_anew),
         cmocka_unit_test(a_cache_that_cannot_be_written_is_done_without),
+        cmocka_unit_test(a_cache_that_does_not_fit_is_done_without),
         cmocka_unit_test(a_cache_without_memory_harms_nothing),
         cmocka_unit_test(running_out_of_memory_is_an_ordinary_error),
         cmocka_unit_test(sizes_are_stated_before_use),

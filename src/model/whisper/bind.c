@@ -203,24 +203,38 @@ struct stack {
     uint64_t seed;
 };
 
+/* n elements from `at` on, of a scale that keeps the variance of what passes through. */
+static void fill_randomly(const struct stack *stack, size_t at, size_t n, float *out)
+{
+    float scale = sqrtf(3.0F / (float)stack->k);
+    for (size_t i = 0; i < n; i++)
+        out[i] = scale * random_unit(stack->seed, at + i);
+}
+
 static void fill_from_stack(const void *context, size_t n0, size_t n1, float *rows)
 {
     const struct stack *stack = context;
     size_t k = stack->k;
 
-    if (!stack->part[0]) {
-        float scale = sqrtf(3.0F / (float)k); /* keeps the variance of what passes through */
-        for (size_t i = 0; i < (n1 - n0) * k; i++)
-            rows[i] = scale * random_unit(stack->seed, n0 * k + i);
-        return;
-    }
     while (n0 < n1) {
         size_t part = n0 / stack->part_rows, first = n0 % stack->part_rows;
         size_t count = stack->part_rows - first < n1 - n0 ? stack->part_rows - first : n1 - n0;
-        format_read_f32_range(stack->part[part], first * k, count * k, rows);
+        if (stack->part[0])
+            format_read_f32_range(stack->part[part], first * k, count * k, rows);
+        else
+            fill_randomly(stack, n0 * k, count * k, rows);
         rows += count * k;
         n0 += count;
     }
+}
+
+/* n elements from `at` on of a stack of one part. */
+static void read_stack(const struct stack *stack, size_t at, size_t n, float *out)
+{
+    if (stack->part[0])
+        format_read_f32_range(stack->part[0], at, n, out);
+    else
+        fill_randomly(stack, at, n, out);
 }
 
 /* Columns [first, first + n) of a stack. */
@@ -233,15 +247,9 @@ static void fill_from_columns(const void *context, size_t n0, size_t n1, float *
 {
     const struct columns *columns = context;
     const struct stack *stack = columns->stack;
-    float scale = sqrtf(3.0F / (float)stack->k);
 
-    for (size_t row = n0; row < n1; row++, rows += columns->n) {
-        size_t at = row * stack->k + columns->first;
-        if (stack->part[0])
-            format_read_f32_range(stack->part[0], at, columns->n, rows);
-        for (size_t i = 0; !stack->part[0] && i < columns->n; i++)
-            rows[i] = scale * random_unit(stack->seed, at + i);
-    }
+    for (size_t row = n0; row < n1; row++, rows += columns->n)
+        read_stack(stack, row * stack->k + columns->first, columns->n, rows);
 }
 
 static const struct kern_gemm *block_gemm(const struct binder *b)
@@ -254,8 +262,8 @@ static const struct kern_gemm *conv_gemm(const struct binder *b)
     return b->model->ops->gemm[whisper_conv_type(b->model->type)];
 }
 
-/* Every matrix passes here: from the cache where it has it, else packed, and put into a cache that
- * is being made.                                                                                */
+/* Every matrix passes here: from the cache where it has it; else packed, and put into a cache that
+ * is being made, where it stays.                                                                 */
 static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *gemm,
                                       tensor_linear_fill *fill, const void *context,
                                       const float *bias, size_t n, size_t k,
@@ -263,16 +271,18 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
 {
     size_t bytes = gemm->packed_bytes(n, k);
     const void *mapped = b->packed ? format_packed_take(b->packed, n, k, bytes) : NULL;
-    enum auricle_error error = mapped ? tensor_linear_create_packed(out, gemm, mapped, bias, n, k)
-                                      : tensor_linear_create_from(out, gemm, fill, context, bias, n,
-                                                                  k, b->pool);
-    if (error)
-        return out_of_memory(b);
-    if (b->packed && !mapped)
-        format_packed_put(b->packed, n, k, out->packed, bytes);
-    if (b->weights && !mapped)
-        format_weights_forget(b->weights);
     b->model->bytes += bytes + (bias ? n * sizeof *bias : 0);
+    if (mapped)
+        return tensor_linear_create_packed(out, gemm, mapped, bias, n, k) ? out_of_memory(b)
+                                                                          : AURICLE_OK;
+    if (tensor_linear_create_from(out, gemm, fill, context, bias, n, k, b->pool))
+        return out_of_memory(b);
+    if (b->packed)
+        mapped = format_packed_put(b->packed, n, k, out->packed, bytes);
+    if (mapped)
+        tensor_linear_rest_on(out, mapped);
+    if (b->weights)
+        format_weights_forget(b->weights);
     return AURICLE_OK;
 }
 
@@ -356,18 +366,29 @@ static enum auricle_error bind_linear(struct binder *b, enum whisper_side side, 
     return error;
 }
 
-struct array {
-    const float *x;
-    size_t k;
+struct convolution {
+    const struct stack *stack;
+    size_t channels;
 };
 
-static void fill_from_array(const void *context, size_t n0, size_t n1, float *rows)
+/* [D, C, 3] of the file to rows of tap * C + channel, as im2col lays out its columns. */
+static void fill_from_convolution(const void *context, size_t n0, size_t n1, float *rows)
 {
-    const struct array *array = context;
-    memcpy(rows, array->x + n0 * array->k, (n1 - n0) * array->k * sizeof *rows);
+    const struct convolution *conv = context;
+    const size_t channels = conv->channels, k = conv->stack->k;
+    float some[3 * 64];
+
+    for (size_t at = n0 * k; at < n1 * k; at += k, rows += k) {
+        for (size_t c = 0; c < channels; c += 64) {
+            size_t n = channels - c < 64 ? channels - c : 64;
+            read_stack(conv->stack, at + 3 * c, 3 * n, some);
+            for (size_t i = 0; i < n; i++)
+                for (size_t tap = 0; tap < 3; tap++)
+                    rows[tap * channels + c + i] = some[3 * i + tap];
+        }
+    }
 }
 
-/* [D, C, 3] of the file to rows of tap * C + channel, as im2col lays out its columns. */
 static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, size_t channels,
                                     struct tensor_linear *out)
 {
@@ -375,6 +396,7 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
     size_t d = (size_t)b->model->dims.n_audio_state, k = 3 * channels;
     size_t want[3] = {d, channels, 3};
     struct stack stack = {.n_parts = 1, .part_rows = d, .k = k, .seed = next_seed(b)};
+    struct convolution conv = {&stack, channels};
     enum auricle_error error = AURICLE_OK;
 
     whisper_name(b->naming, WHISPER_ENCODER, 0, slot, WHISPER_WEIGHT, name);
@@ -382,21 +404,13 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
         error = find_tensor(b, name, want, 3, &stack.part[0]);
     if (error)
         return error;
-
-    float *block = au_alloc_array(d * k + d + k, sizeof *block);
-    if (!block)
+    float *bias = au_alloc_array(d, sizeof *bias);
+    if (!bias)
         return out_of_memory(b);
-    float *bias = block + d * k, *row = bias + d;
-    for (size_t i = 0; i < d; i++) {
-        fill_from_stack(&stack, i, i + 1, row);
-        for (size_t j = 0; j < k; j++)
-            block[i * k + j % 3 * channels + j / 3] = row[j];
-    }
     error = read_bias(b, WHISPER_ENCODER, 0, slot, d, bias);
-    struct array array = {block, k};
     if (!error)
-        error = pack_matrix(b, conv_gemm(b), fill_from_array, &array, bias, d, k, out);
-    au_free(block);
+        error = pack_matrix(b, conv_gemm(b), fill_from_convolution, &conv, bias, d, k, out);
+    au_free(bias);
     return error;
 }
 
@@ -504,26 +518,25 @@ static enum auricle_error bind_blocks(struct binder *b, enum whisper_side side, 
 /* ---- Vocabulary ------------------------------------------------------------------------------ */
 
 /* Rows are looked up one by one, so they stay in the file's own type, at its size. */
-static enum auricle_error copy_embedding(struct binder *b, const struct format_tensor *tensor,
+static enum auricle_error keep_embedding(struct binder *b, const struct format_tensor *tensor,
                                          size_t rows)
 {
     struct whisper_model *model = b->model;
-
     size_t d = tensor->n_elements / rows;
+    const void *mapped = b->packed ? format_packed_take(b->packed, rows, d, tensor->bytes) : NULL;
 
-    model->embedding = *tensor;
-    model->embedding.name = "embedding";
-    model->embedding.data = b->packed ? format_packed_take(b->packed, rows, d, tensor->bytes)
-                                      : NULL;
-    if (!model->embedding.data) {
+    if (!mapped && b->packed)
+        mapped = format_packed_put(b->packed, rows, d, tensor->data, tensor->bytes);
+    if (!mapped) {
         model->embedding_data = au_alloc_aligned(tensor->bytes);
         if (!model->embedding_data)
             return out_of_memory(b);
         memcpy(model->embedding_data, tensor->data, tensor->bytes);
-        model->embedding.data = model->embedding_data;
-        if (b->packed)
-            format_packed_put(b->packed, rows, d, tensor->data, tensor->bytes);
+        mapped = model->embedding_data;
     }
+    model->embedding = *tensor;
+    model->embedding.name = "embedding";
+    model->embedding.data = mapped;
     model->bytes += tensor->bytes;
     if (tensor->row_scale) {
         model->embedding_scale = au_alloc_array(rows, sizeof(float));
@@ -578,7 +591,7 @@ static enum auricle_error bind_vocabulary(struct binder *b)
         whisper_name(b->naming, WHISPER_DECODER, 0, WHISPER_EMBEDDING, WHISPER_WEIGHT, name);
         error = find_tensor(b, name, want, 2, &stack.part[0]);
         if (!error)
-            error = copy_embedding(b, stack.part[0], rows);
+            error = keep_embedding(b, stack.part[0], rows);
         const char *own = whisper_output_name(b->naming);
         if (!error && own && format_weights_find(b->weights, own))
             error = find_tensor(b, own, want, 2, &stack.part[0]);

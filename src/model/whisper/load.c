@@ -181,6 +181,15 @@ static enum auricle_error not_whisper(const struct format_weights *weights, stru
                    path, format_weights_at(weights, 0)->name);
 }
 
+/* Whatever kernels pack, and the tables besides: more than f32 twice it never is. */
+static size_t most_packed_bytes(const struct format_weights *weights)
+{
+    size_t elements = 0, bytes;
+    for (size_t i = 0; i < format_weights_count(weights); i++)
+        elements += format_weights_at(weights, i)->n_elements;
+    return au_mul_size(elements, 2 * sizeof(float), &bytes) ? bytes : 0;
+}
+
 /* The layouts of both kernels in use (convolutions may have their own) are part of the name. */
 static struct format_packed *open_cache(const struct whisper_model *model,
                                         const struct whisper_source *source)
@@ -189,7 +198,7 @@ static struct format_packed *open_cache(const struct whisper_model *model,
     snprintf(kernels, sizeof kernels, "%s+%s", model->ops->gemm[model->type]->id,
              model->ops->gemm[whisper_conv_type(model->type)]->id);
     return format_packed_open(source->cache_folder, format_weights_fingerprint(source->weights),
-                              kernels);
+                              kernels, most_packed_bytes(source->weights));
 }
 
 static enum auricle_error build(const struct whisper_dims *dims,
@@ -217,8 +226,12 @@ static enum auricle_error build(const struct whisper_dims *dims,
         whisper_model_destroy(model);
         return error;
     }
-    if (model->packed)
-        format_packed_finish(model->packed);
+    if (model->packed && !format_packed_finish(model->packed)) {
+        struct whisper_source uncached = *source;
+        uncached.cache_folder = NULL;
+        whisper_model_destroy(model);
+        return build(dims, config, &uncached, ops, type, pool, out, fault);
+    }
     *out = model;
     return AURICLE_OK;
 }
