@@ -1,8 +1,8 @@
 /* auricle serve: one server for all protocols, one copy of the weights.
  *
- * Makes the service and its fronts, says where it listens, and then gives the main thread to HTTP.
- * The first SIGTERM or SIGINT lets what runs be finished while new work is refused; SIGHUP reads
- * keys and limits again. What requests mean is the business of src/api.                          */
+ * Makes the service and its fronts, says where it listens, and then gives the main thread to
+ * HTTP. The first SIGTERM or SIGINT lets what runs be finished while new work is refused; SIGHUP
+ * reads keys, limits and certificates again. What requests mean is the business of src/api.      */
 #include "app/serve.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 
 #include "api/api.h"
 #include "api/grpc/grpc_front.h"
+#include "api/http/certificate.h"
 #include "api/live/live.h"
 #include "api/ops/ops.h"
 #include "api/rest/rest.h"
@@ -44,6 +45,7 @@ struct run {
     char *model; /* its path */
     struct service_access *access;
     struct service *service;
+    struct http_certificate *certificate; /* the first; NULL: no TLS */
     struct http_server *http;
     struct api_grpc_front *grpc;
     struct app_watch *watch;
@@ -130,6 +132,26 @@ static enum auricle_error read_limits(const struct run *run, struct service_limi
     return error;
 }
 
+/* NULL without TLS. */
+static enum auricle_error load_certificate(const struct app_serve_args *args,
+                                           struct http_certificate **out, struct au_fault *fault)
+{
+    if (!args->tls_certificate)
+        return AURICLE_OK;
+    return http_certificate_load(args->tls_certificate, args->tls_key, out, fault);
+}
+
+/* gRPC reads the files itself: they are known to be good. */
+static void use_certificate(struct run *run, struct http_certificate *certificate)
+{
+    struct au_fault fault = {0};
+    if (!certificate)
+        return;
+    http_server_use_certificate(run->http, certificate);
+    if (run->grpc && api_grpc_renew_certificate(run->grpc, &fault))
+        app_error("gRPC keeps the certificate it has: %s", fault.text);
+}
+
 /* All or nothing. */
 static void on_reload(void *context)
 {
@@ -137,19 +159,24 @@ static void on_reload(void *context)
     if (!atomic_load(&run->serving))
         return;
     struct service_limits limits;
+    struct http_certificate *certificate = NULL;
     struct au_fault fault = {0};
-    app_notify_manager("STATUS=reading keys and limits again");
+    app_notify_manager("STATUS=reading keys, limits and certificates again");
     enum auricle_error error = read_limits(run, &limits, &fault);
     if (!error)
-        error = service_access_reload(run->access, &fault);
+        error = load_certificate(run->args, &certificate, &fault);
     if (!error)
+        error = service_access_reload(run->access, &fault);
+    if (error) {
+        app_error("keys, limits and certificates stay as they were: %s", fault.text);
+    } else {
         service_set_limits(run->service, &limits);
-    if (error)
-        app_error("keys and limits stay as they were: %s", fault.text);
-    else
+        use_certificate(run, certificate);
         app_note(run->args->base.general.quiet,
-                 "auricle: keys and limits were read again: %zu keys",
-                 service_access_count(run->access));
+                 "auricle: keys, limits and certificates were read again: %zu keys%s",
+                 service_access_count(run->access), certificate ? ", TLS" : "");
+    }
+    http_certificate_unref(certificate);
     app_notify_manager("STATUS=serving");
 }
 
@@ -284,11 +311,13 @@ static enum auricle_error make_http(struct run *run, struct au_fault *fault)
     }
     if (args->websocket)
         add_routes(run, api_live_routes);
+    enum auricle_error error = load_certificate(args, &run->certificate, fault);
+    if (error)
+        return error;
     const struct http_server_config config = {
         .host = args->host,
         .port = args->port,
-        .tls_certificate = args->tls_certificate,
-        .tls_key = args->tls_key,
+        .certificate = run->certificate,
         .origins = args->n_origins ? args->origins : NULL,
         .routes = run->routes,
         .authorize = api_authorize,
@@ -442,6 +471,7 @@ static int make_and_serve(struct run *run)
         app_error("%s", fault.text);
     app_watch_destroy(run->watch);
     http_server_destroy(run->http);
+    http_certificate_unref(run->certificate);
     api_grpc_stop(run->grpc);
     service_destroy(run->service);
     service_access_destroy(run->access);
@@ -491,7 +521,7 @@ const struct app_command app_command_serve = {
     .operands = "",
     .about = "Serves OpenAI's transcription interface, whisper.cpp's /inference, a page at / and "
              "gRPC, from one copy of the model. SIGTERM and ctrl-C finish what runs; SIGHUP reads "
-             "keys and limits again. docs/SERVER.md says more.",
+             "keys, limits and certificates again. docs/SERVER.md says more.",
     .examples = "  auricle serve\n"
                 "  auricle serve --model base --host 0.0.0.0 --api-keys-file keys.txt\n",
     .groups = app_serve_groups,

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/http/certificate.h"
 #include "api/http/http.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -440,19 +441,22 @@ int main(int argc, char **argv)
     struct http_server *server;
     struct au_fault fault = {0};
     pthread_t thread_id;
+    const char *certificate = NULL, *key = NULL;
     for (int i = 1; i < argc; i++)
         if (au_str_starts(argv[i], "certificate="))
-            config.tls_certificate = strchr(argv[i], '=') + 1;
+            certificate = strchr(argv[i], '=') + 1;
         else if (au_str_starts(argv[i], "key="))
-            config.tls_key = strchr(argv[i], '=') + 1;
+            key = strchr(argv[i], '=') + 1;
         else
             set_number(&config, argv[i]);
     au_log_init(AU_LOG_WARN);
     signal(SIGPIPE, SIG_IGN);
-    if (http_server_create(&config, &server, &fault)) {
+    if ((certificate && http_certificate_load(certificate, key, &config.certificate, &fault)) ||
+        http_server_create(&config, &server, &fault)) {
         fprintf(stderr, "%s\n", fault.text);
         return 1;
     }
+    http_certificate_unref(config.certificate);
     printf("%d\n", http_server_port(server));
     fflush(stdout);
     if (pthread_create(&thread_id, NULL, stop_at_end_of_input, server))

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import unittest
 
+import certificate
+
 PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 and not sys.argv[1].startswith("-") else "http_probe"
 LIMIT_SECONDS = 30  # of a busy machine
 
@@ -25,12 +27,7 @@ class Certificate:
         if not cls.made:
             folder = tempfile.mkdtemp()
             atexit.register(shutil.rmtree, folder)
-            cls.made = [f"{folder}/certificate.pem", f"{folder}/key.pem"]
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                            "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                            "-out", cls.made[0], "-keyout", cls.made[1]],
-                           check=True, capture_output=True)
+            cls.made = certificate.make(folder)
         return cls.made
 
 

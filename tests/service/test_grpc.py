@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+import certificate
 from grpc_client import FAKE, FILES, MODULE, WAIT, Client, Fake, Feeder, cli, grpc, message, v1
 
 Code = grpc.StatusCode
@@ -509,14 +510,9 @@ class Tls(Case):
     def setUpClass(cls):
         import tempfile
         cls.folder = tempfile.TemporaryDirectory(prefix="auricle-grpc-")
-        cls.certificate, cls.key = (os.path.join(cls.folder.name, n) for n in ("c.pem", "k.pem"))
-        try:
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                            "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                            "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
-                            cls.key, "-out", cls.certificate], check=True, capture_output=True)
-        except FileNotFoundError:
-            raise unittest.SkipTest("openssl is absent") from None
+        if not certificate.AVAILABLE:
+            raise unittest.SkipTest("openssl is absent")
+        cls.certificate, cls.key = certificate.make(cls.folder.name)
         cls.args = ("--certificate", cls.certificate, "--tls-key", cls.key)
         cls.server = Fake(*cls.args)
         with open(cls.certificate, "rb") as file:

@@ -6,11 +6,13 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ.get("AURICLE_SOURCE", "."), "tests", "service"))
+import certificate  # noqa: E402
 import server  # noqa: E402
 from server import NOTE, cli, read  # noqa: E402
 
@@ -145,7 +147,7 @@ class Keys(Case):
         s = self.start("--api-keys-file", path)
         self.write_keys(f"b:{KEY_B}\n")
         s.signal(signal.SIGHUP)
-        s.wait_for("keys and limits were read again")
+        s.wait_for("were read again")
         self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_A)).status, 401)
         self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_B)).status, 200)
         self.write_keys("b:short\n")
@@ -162,8 +164,88 @@ class Keys(Case):
         with open(config, "w", encoding="utf-8") as file:
             file.write("MAX_FILE_SIZE=10\n")
         s.signal(signal.SIGHUP)
-        s.wait_for("keys and limits were read again")
+        s.wait_for("were read again")
         self.assertEqual(s.transcribe(file=read(NOTE)).status, 413)
+
+
+@unittest.skipUnless(certificate.AVAILABLE, "openssl is absent")
+class Certificates(Case):
+    def setUp(self):
+        super().setUp()
+        self.files = certificate.make(self.folder)
+        self.trust = ssl.create_default_context(cafile=self.files[0])
+
+    def renew(self):
+        """Another certificate in the same files; both are trusted from now on."""
+        certificate.make(self.folder)
+        self.trust.load_verify_locations(self.files[0])
+        return ssl.PEM_cert_to_DER_cert(read(self.files[0]).decode())
+
+    def shown(self, port, protocol="http/1.1"):
+        """The certificate that a new connection gets."""
+        self.trust.set_alpn_protocols([protocol])
+        with socket.create_connection(("127.0.0.1", port), server.WAIT_SECONDS) as plain:
+            with self.trust.wrap_socket(plain, server_hostname="localhost") as tls:
+                return tls.getpeercert(binary_form=True)
+
+    def serve(self, *options):
+        return self.start("--tls-cert", self.files[0], "--tls-key", self.files[1], *options,
+                          tls=self.trust)
+
+    def test_hangup_reads_the_certificate_again_and_connections_go_on(self):
+        s = self.serve()
+        first = self.shown(s.port)
+        idle, busy = s.connect(), s.connect()
+        idle.request("GET", "/health")
+        idle.getresponse().read()
+        body, kind = server.form([("model", "whisper-1")], read(NOTE))
+        busy.putrequest("POST", "/v1/audio/transcriptions")
+        busy.putheader("Content-Type", kind)
+        busy.putheader("Content-Length", str(len(body)))
+        busy.endheaders()
+        busy.send(body[:1000])
+        second = self.renew()
+        s.signal(signal.SIGHUP)
+        s.wait_for("were read again: 0 keys, TLS")
+        self.assertNotEqual(first, second)
+        self.assertEqual(self.shown(s.port), second)
+        socket_before = idle.sock
+        idle.request("GET", "/health")
+        self.assertEqual(idle.getresponse().status, 200)
+        self.assertIs(idle.sock, socket_before)
+        busy.send(body[1000:])
+        self.assertEqual(busy.getresponse().status, 200)
+        idle.close()
+        busy.close()
+        self.assertEqual(s.stop(), 0)
+
+    def test_a_key_that_does_not_fit_changes_nothing(self):
+        keys = self.write("keys", f"a:{KEY_A}\n".encode())
+        os.chmod(keys, 0o600)
+        s = self.serve("--api-keys-file", keys)
+        first = self.shown(s.port)
+        old_key = read(self.files[1])
+        self.renew()
+        self.write(self.files[1], old_key)
+        self.write("keys", f"b:{KEY_B}\n".encode())
+        s.signal(signal.SIGHUP)
+        s.wait_for("stay as they were: TLS: .*certificate.pem")
+        self.assertEqual(self.shown(s.port), first)
+        self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_A)).status, 200)
+        self.assertEqual(s.ask("GET", "/stats", headers=bearer(KEY_B)).status, 401)
+
+    def test_grpc_gets_the_new_one_too(self):
+        port = server.free_port()
+        s = self.serve("--grpc-port", str(port))
+        if not s.wait_for(r"gRPC on|^try:").group(0).startswith("gRPC"):
+            self.skipTest("built without gRPC")
+        first = self.shown(port, "h2")
+        second = self.renew()
+        self.assertEqual(self.shown(port, "h2"), first)
+        s.signal(signal.SIGHUP)
+        s.wait_for("were read again: 0 keys, TLS")
+        self.assertEqual(self.shown(port, "h2"), second)
+        self.assertEqual(s.stop(), 0)
 
 
 class Watching(Case):

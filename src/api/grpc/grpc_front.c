@@ -114,6 +114,11 @@ void api_grpc_drain(struct api_grpc_front *front)
     front->module->drain(front->server);
 }
 
+enum auricle_error api_grpc_renew_certificate(struct api_grpc_front *front, struct au_fault *fault)
+{
+    return front->module->renew_certificate(front->server, fault);
+}
+
 void api_grpc_stop(struct api_grpc_front *front)
 {
     if (!front)

@@ -3,7 +3,7 @@
  * The module and the fifty libraries it brings are opened by api_grpc_start and by nothing else; a
  * server without gRPC pays nothing. It is looked for beside the program, then where the build
  * installs it. Once opened it stays until the process ends: the C core keeps threads.
- * Thread: the main thread, except for api_grpc_drain.                                            */
+ * Thread: the main thread, except for api_grpc_drain and api_grpc_renew_certificate.             */
 #ifndef API_GRPC_FRONT_H
 #define API_GRPC_FRONT_H
 
@@ -21,6 +21,11 @@ AURICLE_MUST_CHECK enum auricle_error api_grpc_start(const struct api_grpc_confi
 int api_grpc_port(const struct api_grpc_front *front);
 /* Health says NOT_SERVING, new work is refused; what runs goes on. Returns at once. Any thread. */
 void api_grpc_drain(struct api_grpc_front *front);
+/* Read certificate and key again, for connections to come. Without TLS nothing. Errors: NOT_FOUND,
+ * IO,
+ * NOMEM. Any thread. */
+AURICLE_MUST_CHECK enum auricle_error api_grpc_renew_certificate(struct api_grpc_front *front,
+                                                                 struct au_fault *fault);
 /* Cancel what still runs, wait for it, stop listening. NULL is fine. */
 void api_grpc_stop(struct api_grpc_front *front);
 

@@ -119,6 +119,7 @@ struct rpc_server {
     char *spool_folder;            /* NULL: the temporary one */
     grpc_server *core;
     grpc_completion_queue *queue;
+    struct rpc_certificate *certificate; /* NULL: no TLS */
     int port;
     pthread_t poller, thread;
 
@@ -135,6 +136,18 @@ struct rpc_server {
     struct rpc_event stop, drain, shut_down;
     atomic_bool draining;
 };
+
+/* A certificate with its key, from PEM files that are read again at each renewal. Credentials
+ * made of it borrow it. Errors: NOT_FOUND, IO, NOMEM. Any thread.                                */
+struct rpc_certificate; /* opaque */
+AURICLE_MUST_CHECK enum auricle_error rpc_certificate_create(const char *chain_path,
+                                                             const char *key_path,
+                                                             struct rpc_certificate **out,
+                                                             struct au_fault *fault);
+AURICLE_MUST_CHECK enum auricle_error rpc_certificate_renew(struct rpc_certificate *certificate,
+                                                            struct au_fault *fault);
+grpc_server_credentials *rpc_certificate_credentials(struct rpc_certificate *certificate);
+void rpc_certificate_destroy(struct rpc_certificate *certificate);
 
 /* "": the whole server. UNKNOWN where there is no such service. */
 enum rpc_serving { RPC_SERVING_UNKNOWN, RPC_SERVING, RPC_NOT_SERVING };

@@ -15,12 +15,10 @@
 
 #include "api/grpc/rpc.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 #define MAX_CALLS              4096 /* of all connections together; each is a few hundred bytes */
-#define MAX_PEM_BYTES          ((size_t)1 << 20)
 #define DEFAULT_MESSAGE_BYTES  ((size_t)100 * 1000 * 1000)
 #define DEFAULT_BUFFERED_BYTES ((uint64_t)512 << 20)
 
@@ -153,11 +151,17 @@ static void release(struct rpc_server *server)
         grpc_server_destroy(server->core);
     if (server->queue)
         grpc_completion_queue_destroy(server->queue);
+    rpc_certificate_destroy(server->certificate);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
     au_free(server->spool_folder);
     au_free(server);
     grpc_shutdown();
+}
+
+static enum auricle_error renew_certificate(struct rpc_server *server, struct au_fault *fault)
+{
+    return server->certificate ? rpc_certificate_renew(server->certificate, fault) : AURICLE_OK;
 }
 
 static void destroy(struct rpc_server *server)
@@ -247,34 +251,20 @@ static grpc_server *create_core(const struct api_grpc_config *config)
     return core;
 }
 
-static enum auricle_error load_credentials(const struct api_grpc_config *config,
+static enum auricle_error make_credentials(struct rpc_server *server,
+                                           const struct api_grpc_config *config,
                                            grpc_server_credentials **out, struct au_fault *fault)
 {
     if (!config->tls_certificate && !config->tls_key) {
         *out = grpc_insecure_server_credentials_create();
         return AURICLE_OK;
     }
-    char *certificate = NULL, *key = NULL;
-    size_t n;
-    enum auricle_error error = AURICLE_OK;
     if (!config->tls_certificate || !config->tls_key)
-        error = au_fail(fault, AURICLE_E_INVALID, "TLS needs a certificate and its key");
+        return au_fail(fault, AURICLE_E_INVALID, "TLS needs a certificate and its key");
+    enum auricle_error error = rpc_certificate_create(config->tls_certificate, config->tls_key,
+                                                      &server->certificate, fault);
     if (!error)
-        error = au_file_read(config->tls_certificate, MAX_PEM_BYTES, &certificate, &n, fault);
-    if (!error)
-        error = au_file_read(config->tls_key, MAX_PEM_BYTES, &key, &n, fault);
-    if (!error) {
-        grpc_ssl_pem_key_cert_pair pair = {.private_key = key, .cert_chain = certificate};
-        *out = grpc_ssl_server_credentials_create_ex(
-            NULL, &pair, 1, GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, NULL);
-        if (!*out)
-            error = au_fail(fault, AURICLE_E_INVALID, "%s: not a certificate that gRPC can use",
-                            config->tls_certificate);
-    }
-    if (key)
-        explicit_bzero(key, strlen(key));
-    au_free(key);
-    au_free(certificate);
+        *out = rpc_certificate_credentials(server->certificate);
     return error;
 }
 
@@ -312,7 +302,7 @@ static enum auricle_error listen_on(struct rpc_server *server, const struct api_
     if (!address)
         return au_fail(fault, AURICLE_E_NOMEM, "no memory for an address");
     grpc_server_credentials *credentials = NULL;
-    enum auricle_error error = load_credentials(config, &credentials, fault);
+    enum auricle_error error = make_credentials(server, config, &credentials, fault);
     if (!error) {
         server->port = grpc_server_add_http2_port(server->core, address, credentials);
         grpc_server_credentials_release(credentials);
@@ -454,5 +444,6 @@ const struct api_grpc_module api_grpc_module = {
     .create = create,
     .port = port_of,
     .drain = drain,
+    .renew_certificate = renew_certificate,
     .destroy = destroy,
 };

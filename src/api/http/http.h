@@ -13,9 +13,10 @@
 
 #include "base/error.h"
 
-struct http_server;  /* opaque */
-struct http_request; /* opaque: one request, from its headers to the end of its answer */
-struct http_socket;  /* opaque: one WebSocket */
+struct http_server;      /* opaque */
+struct http_request;     /* opaque: one request, from its headers to the end of its answer */
+struct http_socket;      /* opaque: one WebSocket */
+struct http_certificate; /* opaque: see certificate.h */
 
 /* ---- Server ---------------------------------------------------------------------------------- */
 
@@ -55,13 +56,13 @@ struct http_route {
 struct http_server_config {
     const char *host; /* name or address; all addresses of a name are listened to */
     int port;         /* 0: any free one, see http_server_port */
-    const char *tls_certificate, *tls_key; /* PEM files; NULL: no TLS */
-    int max_connections;                   /* 0: 1024 */
-    size_t max_header_bytes;               /* 0: 32 KiB */
-    double header_seconds;                 /* for a whole header; 0: 15 */
-    double idle_seconds;                   /* keep-alive; 0: 60 */
-    double min_body_bytes_per_s;           /* a slower body is ended with 408; 0: 512 */
-    double body_seconds;                   /* over which that rate is measured; 0: 10 */
+    struct http_certificate *certificate; /* a reference is taken; NULL: no TLS */
+    int max_connections;                  /* 0: 1024 */
+    size_t max_header_bytes;              /* 0: 32 KiB */
+    double header_seconds;                /* for a whole header; 0: 15 */
+    double idle_seconds;                  /* keep-alive; 0: 60 */
+    double min_body_bytes_per_s;          /* a slower body is ended with 408; 0: 512 */
+    double body_seconds;                  /* over which that rate is measured; 0: 10 */
     const char *const *origins;      /* allowed by CORS, ends with NULL; "*" for any; NULL: none */
     const struct http_route *routes; /* ends with path NULL */
     /* Asked for every route that is not open; returns true to let it in, else it has answered. */
@@ -79,6 +80,9 @@ AURICLE_MUST_CHECK enum auricle_error http_server_create(const struct http_serve
                                                          struct http_server **out,
                                                          struct au_fault *fault);
 int http_server_port(const struct http_server *server);
+/* With TLS: connections made from now on get this certificate, others go on with theirs. A
+ * reference is taken. Any thread. */
+void http_server_use_certificate(struct http_server *server, struct http_certificate *certificate);
 /* The calling thread becomes the network thread until http_server_stop. */
 AURICLE_MUST_CHECK enum auricle_error http_server_run(struct http_server *server,
                                                       struct au_fault *fault);

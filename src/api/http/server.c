@@ -371,9 +371,9 @@ enum auricle_error http_server_create(const struct http_server_config *config,
         return au_fail(fault, AURICLE_E_NOMEM, "no memory for the server");
     }
     error = open_listeners(server, fault);
-    if (!error && server->config.tls_certificate)
-        error = http_tls_create(server->config.tls_certificate, server->config.tls_key,
-                                server->config.header_seconds, &server->tls, fault);
+    if (!error && server->config.certificate)
+        error = http_tls_create(server->config.certificate, server->config.header_seconds,
+                                &server->tls, fault);
     if (!error)
         error = start_daemon(server, fault);
     if (!error)
@@ -402,6 +402,11 @@ void http_server_destroy(struct http_server *server)
         close(server->wake_fd);
     au_free(server->peeked);
     au_free(server);
+}
+
+void http_server_use_certificate(struct http_server *server, struct http_certificate *certificate)
+{
+    http_tls_use(server->tls, certificate);
 }
 
 int http_server_port(const struct http_server *server)

@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 
 #define SECOND_NS      ((int64_t)1000000000)
@@ -36,7 +35,6 @@
 #define LINGER_SECONDS 2
 #define STOP_SECONDS   1
 #define SWEEP_MS       250
-#define MAX_PEM_BYTES  ((size_t)1 << 20)
 
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 
@@ -49,8 +47,9 @@ struct link {
     struct http_tls *tls;
     struct link *next, **at;
     struct link *next_queued;
-    bool queued; /* looked at before the round ends */
-    bool more;   /* could go on, but others have their turn */
+    bool queued;                          /* looked at before the round ends */
+    bool more;                            /* could go on, but others have their turn */
+    struct http_certificate *certificate; /* the session's */
     gnutls_session_t session;
     int client, inner;
     bool tcp_ended;              /* the client sends no more bytes */
@@ -64,7 +63,6 @@ struct link {
 };
 
 struct http_tls {
-    gnutls_certificate_credentials_t credentials;
     gnutls_priority_t priorities;
     gnutls_datum_t ticket_key;
     double handshake_seconds;
@@ -77,6 +75,7 @@ struct http_tls {
     int64_t swept_ns, stop_ns; /* stop_ns: when to leave; 0: not asked to */
 
     pthread_mutex_t lock;
+    struct http_certificate *certificate; /* under the lock: of links to come */
     struct link *arriving; /* under the lock: handed in, not yet seen by the thread */
     bool stopping;         /* under the lock */
 };
@@ -89,6 +88,7 @@ static void free_link(struct link *link)
         return;
     if (link->session)
         gnutls_deinit(link->session);
+    http_certificate_unref(link->certificate);
     if (link->client >= 0)
         close(link->client);
     if (link->inner >= 0)
@@ -386,7 +386,8 @@ static bool open_session(struct link *link)
     gnutls_transport_set_push_function(link->session, push);
     gnutls_handshake_set_timeout(link->session, GNUTLS_INDEFINITE_TIMEOUT); /* ours */
     return !gnutls_priority_set(link->session, tls->priorities) &&
-           !gnutls_credentials_set(link->session, GNUTLS_CRD_CERTIFICATE, tls->credentials) &&
+           !gnutls_credentials_set(link->session, GNUTLS_CRD_CERTIFICATE,
+                                   http_certificate_credentials(link->certificate)) &&
            !gnutls_alpn_set_protocols(link->session, &protocol, 1, 0) &&
            !gnutls_session_ticket_enable_server(link->session, &tls->ticket_key);
 }
@@ -414,6 +415,9 @@ int http_tls_take(struct http_tls *tls, int client)
         return -1;
     }
     link->inner = ends[0];
+    pthread_mutex_lock(&tls->lock);
+    link->certificate = http_certificate_ref(tls->certificate);
+    pthread_mutex_unlock(&tls->lock);
     if (!open_session(link)) {
         free_link(link);
         close(ends[1]);
@@ -430,31 +434,6 @@ int http_tls_take(struct http_tls *tls, int client)
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
-
-static enum auricle_error load_credentials(struct http_tls *tls, const char *certificate,
-                                           const char *key, struct au_fault *fault)
-{
-    char *texts[2] = {NULL, NULL};
-    size_t n[2];
-    enum auricle_error error = au_file_read(certificate, MAX_PEM_BYTES, &texts[0], &n[0], fault);
-    if (!error)
-        error = au_file_read(key, MAX_PEM_BYTES, &texts[1], &n[1], fault);
-    if (!error) {
-        gnutls_datum_t pem = {(unsigned char *)texts[0], (unsigned)n[0]};
-        gnutls_datum_t secret = {(unsigned char *)texts[1], (unsigned)n[1]};
-        int status = gnutls_certificate_set_x509_key_mem(tls->credentials, &pem, &secret,
-                                                         GNUTLS_X509_FMT_PEM);
-        gnutls_memset(texts[1], 0, n[1]);
-        if (status < 0)
-            error = au_fail(fault, AURICLE_E_FORMAT,
-                            "TLS: %s with the key %s: %s; a certificate and its key are wanted, "
-                            "both in PEM",
-                            certificate, key, gnutls_strerror(status));
-    }
-    au_free(texts[0]);
-    au_free(texts[1]);
-    return error;
-}
 
 static enum auricle_error start(struct http_tls *tls, struct au_fault *fault)
 {
@@ -475,9 +454,8 @@ static enum auricle_error start(struct http_tls *tls, struct au_fault *fault)
     return AURICLE_OK;
 }
 
-enum auricle_error http_tls_create(const char *certificate, const char *key,
-                                   double handshake_seconds, struct http_tls **out,
-                                   struct au_fault *fault)
+enum auricle_error http_tls_create(struct http_certificate *certificate, double handshake_seconds,
+                                   struct http_tls **out, struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
     struct http_tls *tls = au_calloc(1, sizeof *tls);
@@ -485,13 +463,11 @@ enum auricle_error http_tls_create(const char *certificate, const char *key,
         return au_fail(fault, AURICLE_E_NOMEM, "TLS: out of memory");
     tls->epoll_fd = tls->wake_fd = -1;
     tls->handshake_seconds = handshake_seconds;
+    tls->certificate = http_certificate_ref(certificate);
     pthread_mutex_init(&tls->lock, NULL);
-    if (gnutls_certificate_allocate_credentials(&tls->credentials) ||
-        gnutls_priority_init(&tls->priorities, PRIORITIES, NULL) ||
+    if (gnutls_priority_init(&tls->priorities, PRIORITIES, NULL) ||
         gnutls_session_ticket_key_generate(&tls->ticket_key))
         error = au_fail(fault, AURICLE_E_NOMEM, "TLS: GnuTLS cannot be set up");
-    if (!error)
-        error = load_credentials(tls, certificate, key, fault);
     if (!error)
         error = start(tls, fault);
     if (error)
@@ -499,6 +475,15 @@ enum auricle_error http_tls_create(const char *certificate, const char *key,
     else
         *out = tls;
     return error;
+}
+
+void http_tls_use(struct http_tls *tls, struct http_certificate *certificate)
+{
+    pthread_mutex_lock(&tls->lock);
+    struct http_certificate *former = tls->certificate;
+    tls->certificate = http_certificate_ref(certificate);
+    pthread_mutex_unlock(&tls->lock);
+    http_certificate_unref(former);
 }
 
 void http_tls_destroy(struct http_tls *tls)
@@ -526,8 +511,7 @@ void http_tls_destroy(struct http_tls *tls)
     gnutls_free(tls->ticket_key.data);
     if (tls->priorities)
         gnutls_priority_deinit(tls->priorities);
-    if (tls->credentials)
-        gnutls_certificate_free_credentials(tls->credentials);
+    http_certificate_unref(tls->certificate);
     pthread_mutex_destroy(&tls->lock);
     au_free(tls);
 }

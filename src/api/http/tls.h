@@ -8,15 +8,18 @@
 #ifndef HTTP_TLS_H
 #define HTTP_TLS_H
 
+#include "api/http/certificate.h"
 #include "base/error.h"
 
 struct http_tls; /* opaque: the relay */
 
-/* PEM files: the certificate with its chain, and its key. Errors: NOT_FOUND, IO, FORMAT, NOMEM. */
-AURICLE_MUST_CHECK enum auricle_error http_tls_create(const char *certificate, const char *key,
+/* Takes a reference of the certificate. Errors: NOMEM, IO. */
+AURICLE_MUST_CHECK enum auricle_error http_tls_create(struct http_certificate *certificate,
                                                       double handshake_seconds,
                                                       struct http_tls **out,
                                                       struct au_fault *fault);
+/* Give clients that come from now on this certificate; takes a reference. Any thread. */
+void http_tls_use(struct http_tls *tls, struct http_certificate *certificate);
 /* What was written and not yet sent gets a second to go out. NULL is fine. */
 void http_tls_destroy(struct http_tls *tls);
 
