@@ -17,8 +17,8 @@ struct api {
     struct service_access *access;
     const char *spool_folder; /* for uploads, in files without a name; NULL: the temporary one */
     int64_t started_unix_s;
-    double live_idle_seconds;   /* a live client says something that often; 0: 10 */
-    double live_resume_seconds; /* a lost live connection may come back that long; 0: 60 */
+    double live_idle_seconds;   /* a live client says something that often */
+    double live_resume_seconds; /* a lost live connection may come back that long; 0: never */
     atomic_size_t n_inside;     /* requests of protected routes whose answer is not yet out */
 };
 

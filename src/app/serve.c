@@ -53,7 +53,7 @@ struct run {
     struct api api;
     struct http_route routes[MAX_ROUTES + 1];
     struct http_post_node end_node;
-    struct http_timer drain, summary;
+    struct http_timer drain, drain_end, summary;
     int n_quiet_looks;
 };
 
@@ -64,10 +64,42 @@ static void look_whether_drained(struct http_timer *timer)
     struct run *run = (struct run *)(void *)((char *)timer - offsetof(struct run, drain));
     bool quiet = service_active(run->service) == 0 && atomic_load(&run->api.n_inside) == 0;
     run->n_quiet_looks = quiet ? run->n_quiet_looks + 1 : 0;
-    if (run->n_quiet_looks >= DRAIN_QUIET_LOOKS)
+    if (run->n_quiet_looks >= DRAIN_QUIET_LOOKS) {
+        http_timer_cancel(run->http, &run->drain_end);
         http_server_stop(run->http);
-    else
+    } else {
         http_timer_set(run->http, timer, DRAIN_LOOK_SECONDS);
+    }
+}
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void say_what_is_left(const struct run *run)
+{
+    struct service_session_info *sessions = NULL;
+    size_t n = 0, n_active = service_active(run->service),
+           n_inside = atomic_load(&run->api.n_inside);
+    if (service_sessions(run->service, &sessions, &n) != AURICLE_OK)
+        n = 0;
+    for (size_t i = 0; i < n; i++)
+        app_warn(false, "left unfinished: %s (%s%s, %.0f s of audio heard)", sessions[i].id,
+                 sessions[i].live ? "live, " : "", sessions[i].state,
+                 sessions[i].audio_seconds_done);
+    au_free(sessions);
+    app_warn(false, "%g s for finishing are over: %zu request%s not done, %zu answer%s not out",
+             run->args->drain_seconds, n_active, plural(n_active), n_inside, plural(n_inside));
+}
+
+/* Who still waits sees the connection close. An orderly end would have to wait for the step that is
+ * being computed, which is what there is no time for.                                            */
+static void end_drain(struct http_timer *timer)
+{
+    struct run *run = (struct run *)(void *)((char *)timer - offsetof(struct run, drain_end));
+    say_what_is_left(run);
+    _exit(APP_EXIT_INPUT);
 }
 
 /* On the network thread. */
@@ -75,6 +107,9 @@ static void begin_drain(struct http_post_node *node)
 {
     struct run *run = (struct run *)(void *)((char *)node - offsetof(struct run, end_node));
     service_drain(run->service);
+    run->drain_end.fn = end_drain;
+    if (run->args->drain_seconds >= 0)
+        http_timer_set(run->http, &run->drain_end, run->args->drain_seconds);
     run->drain.fn = look_whether_drained;
     look_whether_drained(&run->drain);
 }
@@ -303,6 +338,8 @@ static enum auricle_error make_http(struct run *run, struct au_fault *fault)
     run->api.service = run->service;
     run->api.access = run->access;
     run->api.spool_folder = args->spool_folder;
+    run->api.live_idle_seconds = args->live_idle_seconds;
+    run->api.live_resume_seconds = args->live_resume_seconds;
     run->api.started_unix_s = au_wall_ms() / 1000;
     add_routes(run, api_ops_routes);
     if (args->rest) {
@@ -527,6 +564,7 @@ const struct app_command app_command_serve = {
     .groups = app_serve_groups,
     .notes = "Exit codes:\n"
              "    0  asked to end, and everything that ran was finished\n"
+             "    1  asked to end, and some of it was not finished in time (--drain-timeout)\n"
              "    2  an option or setting is wrong, or the address cannot be listened on\n"
              "    3  the model was not found or cannot be used, or the service cannot start\n"
              "  130  ended at once by a second ctrl-C (143: by SIGTERM)\n",

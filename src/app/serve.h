@@ -17,7 +17,8 @@ struct app_serve_args {
     const char *origins[APP_MAX_ORIGINS + 1]; /* ends with NULL */
     size_t n_origins;
     struct service_limits limits;
-    double max_audio_seconds, model_ttl_seconds;
+    double max_audio_seconds, live_idle_seconds, live_resume_seconds;
+    double model_ttl_seconds, drain_seconds; /* -1: never */
     int models_loaded, max_beams;
     uint64_t model_budget_bytes;
     const char *pinned, *spool_folder;

@@ -5,7 +5,8 @@
 #include "app/shared_options.h"
 #include "base/str.h"
 
-#define ARGS(member) offsetof(struct app_serve_args, member)
+#define ARGS(member)     offsetof(struct app_serve_args, member)
+#define MAX_WAIT_SECONDS 1e7
 
 static enum auricle_error parse_bytes(const char *value, uint64_t *out, struct au_fault *fault)
 {
@@ -30,17 +31,27 @@ static enum auricle_error parse_budget(void *args, const char *value, struct au_
     return parse_bytes(value, &((struct app_serve_args *)args)->model_budget_bytes, fault);
 }
 
-static enum auricle_error parse_ttl(void *target, const char *value, struct au_fault *fault)
+/* -1: never. */
+static enum auricle_error parse_wait(const char *value, double *out, struct au_fault *fault)
 {
-    struct app_serve_args *args = target;
     if (au_str_equal(value, "never")) {
-        args->model_ttl_seconds = -1;
+        *out = -1;
         return AURICLE_OK;
     }
-    if (au_parse_seconds(value, &args->model_ttl_seconds) && args->model_ttl_seconds >= 0)
+    if (au_parse_seconds(value, out) && *out >= 0 && *out <= MAX_WAIT_SECONDS)
         return AURICLE_OK;
     return au_fail(fault, AURICLE_E_INVALID,
                    "\"%s\" is not accepted: give a time such as 300, 10m or 1h, or never", value);
+}
+
+static enum auricle_error parse_ttl(void *args, const char *value, struct au_fault *fault)
+{
+    return parse_wait(value, &((struct app_serve_args *)args)->model_ttl_seconds, fault);
+}
+
+static enum auricle_error parse_drain(void *args, const char *value, struct au_fault *fault)
+{
+    return parse_wait(value, &((struct app_serve_args *)args)->drain_seconds, fault);
 }
 
 static enum auricle_error parse_origin(void *target, const char *value, struct au_fault *fault)
@@ -179,6 +190,31 @@ static const struct app_option limit_options[] = {
      .setting = "MAX_LIVE",
      .help = "live sessions at once",
      .otherwise = "64"},
+    {.name = "live-idle",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(live_idle_seconds),
+     .min = 1,
+     .max = 900,
+     .setting = "LIVE_IDLE_SECONDS",
+     .help = "a WebSocket that says nothing for so long is closed",
+     .otherwise = "10"},
+    {.name = "live-resume",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(live_resume_seconds),
+     .min = 0,
+     .max = 3600,
+     .setting = "LIVE_RESUME_SECONDS",
+     .help = "a WebSocket that was lost may come back to its session for so long; 0: never",
+     .otherwise = "60"},
+    {.name = "drain-timeout",
+     .kind = APP_PARSED,
+     .value = "TIME|never",
+     .parse = parse_drain,
+     .setting = "DRAIN_TIMEOUT",
+     .help = "asked to end, leave what is not finished after so long",
+     .otherwise = "300"},
     {.name = "spool-folder",
      .kind = APP_TEXT,
      .value = "DIR",
@@ -257,5 +293,8 @@ void app_serve_args_init(struct app_serve_args *args)
     args->base.batch_size = 8;
     args->max_beams = 5;
     args->model_ttl_seconds = -1;
+    args->live_idle_seconds = 10;
+    args->live_resume_seconds = 60;
+    args->drain_seconds = 300;
     args->models_loaded = 2;
 }

@@ -1,6 +1,8 @@
 """The server as a program: start, keys, limits, signals, what it says of itself."""
 
 import concurrent.futures
+import http.client
+import io
 import json
 import os
 import re
@@ -10,6 +12,7 @@ import ssl
 import sys
 import time
 import unittest
+import wave
 
 sys.path.insert(0, os.path.join(os.environ.get("AURICLE_SOURCE", "."), "tests", "service"))
 import certificate  # noqa: E402
@@ -52,6 +55,7 @@ class Start(Case):
         self.refused("--tls-cert", "x.pem", words=["--tls-key"])
         self.refused("--cors-origin", "example.org", words=["https://example.org"])
         self.refused("--max-file-size", "much", words=["\"much\"", "500MB"])
+        self.refused("--drain-timeout", "soon", words=["\"soon\"", "never"])
         self.refused("--spool-folder", "/no/such/folder", words=["/no/such/folder"])
         self.refused("talk.mp3", words=["talk.mp3"])
         self.refused("--api-keys-file", "/no/keys", words=["/no/keys"])
@@ -324,19 +328,63 @@ class Ending(Case):
             self.assertEqual([r.result().status for r in running], [200, 200])
         self.assertEqual(s.wait(), 0)
 
-    def test_a_second_signal_ends_at_once(self):
-        s = self.start()
-        idle = s.connect()  # a body that never comes holds the drain up
+    def hold_up(self, s):
+        """A body that never comes holds the drain up."""
+        idle = s.connect()
+        self.addCleanup(idle.close)
         idle.putrequest("POST", "/v1/audio/transcriptions")
         idle.putheader("Content-Type", "audio/wav")
         idle.putheader("Content-Length", "1000000")
         idle.endheaders()
         server.until(lambda: s.get("/health").json()["active"] == 1)
+
+    def test_what_is_not_finished_in_time_is_named(self):
+        s = self.start("--drain-timeout", "0", "--threads", "1")
+        with wave.open(NOTE) as file:
+            rate, samples = file.getframerate(), file.readframes(file.getnframes())
+        long = io.BytesIO()
+        with wave.open(long, "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", None))
+            file.writeframes(samples * 60)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(s.transcribe, file=long.getvalue(),
+                                  headers={"X-Request-Id": "mine-7"})
+            server.until(lambda: any(entry["state"] == "running" for entry
+                                     in s.get("/sessions").json()["sessions"]))
+            s.signal(signal.SIGTERM)
+            self.assertEqual(s.wait(), 1)
+            self.assertRegex(s.text(), r"left unfinished: mine-7 \(running, \d+ s of audio heard\)")
+            with self.assertRaises((ConnectionError, http.client.HTTPException)):
+                running.result()
+
+    def test_the_time_for_finishing_is_a_setting(self):
+        for how in ({"env": {"DRAIN_TIMEOUT": "1.5"}}, {}):
+            s = self.start(*([] if how else ["--drain-timeout", "1.5"]), **how)
+            self.hold_up(s)
+            began = time.monotonic()
+            s.signal(signal.SIGTERM)
+            self.assertEqual(s.wait(), 1)
+            self.assertGreaterEqual(time.monotonic() - began, 1.5)
+            self.assertIn("1.5 s for finishing are over: 1 request not done, 1 answer not out",
+                          s.text())
+
+    def test_what_is_finished_in_time_is_not_cut(self):
+        s = self.start("--drain-timeout", "60")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(s.transcribe)
+            server.until(lambda: s.get("/health").json()["active"] == 1)
+            s.signal(signal.SIGTERM)
+            self.assertEqual(running.result().status, 200)
+        self.assertEqual(s.wait(), 0)
+        self.assertNotIn("left unfinished", s.text())
+
+    def test_a_second_signal_ends_at_once(self):
+        s = self.start("--drain-timeout", "never")
+        self.hold_up(s)
         s.signal(signal.SIGINT)
         s.wait_for("ctrl-C again ends at once")
         s.signal(signal.SIGINT)
         self.assertEqual(s.wait(), 130)
-        idle.close()
 
 
 if __name__ == "__main__":

@@ -92,6 +92,31 @@ class Stream(unittest.TestCase):
         with server.Server() as running:
             asyncio.run(talk(running))
 
+    def test_silence_and_coming_back_have_their_settings(self):
+        async def talk(running):
+            async with self.connect(running) as socket:
+                self.assertEqual(json.loads(await socket.recv())["resume_seconds"], 7)
+                events = await collect(socket)
+                self.assertEqual((events[-1]["type"], events[-1]["code"]), ("Error", "idle"))
+                self.assertEqual(socket.close_code, 1011)
+
+        with server.Server("--live-idle", "1", env={"LIVE_RESUME_SECONDS": "7"}) as running:
+            asyncio.run(talk(running))
+
+    def test_nobody_comes_back_where_that_is_turned_off(self):
+        async def talk(running):
+            socket = await self.connect(running)
+            opening = json.loads(await socket.recv())
+            self.assertEqual(opening["resume_seconds"], 0)
+            socket.transport.abort()
+            with self.assertRaises(websockets.InvalidStatusCode) as caught:
+                async with self.connect(running, query=f"&resume={opening['session_id']}"):
+                    pass
+            self.assertEqual(caught.exception.status_code, 404)
+
+        with server.Server("--live-resume", "0") as running:
+            asyncio.run(talk(running))
+
     def test_it_can_be_left_out(self):
         async def talk(running):
             with self.assertRaises(websockets.InvalidStatusCode) as caught:

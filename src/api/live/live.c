@@ -22,8 +22,6 @@
 #include "service/metrics/metrics.h"
 #include "service/work/live.h"
 
-#define IDLE_SECONDS      10.0
-#define RESUME_SECONDS    60.0
 #define RETRY_SECONDS     0.05        /* to feed what was not taken */
 #define SLOW_BYTES        (16 * 1024) /* not yet sent: partial results wait */
 #define MAX_PENDING_BYTES ((size_t)4 << 20)
@@ -63,16 +61,9 @@ struct live_connection {
     struct http_post_node node;
 };
 
-static double resume_seconds(const struct live_connection *connection)
-{
-    double seconds = connection->api->live_resume_seconds;
-    return seconds > 0 ? seconds : RESUME_SECONDS;
-}
-
 static void restart_idle(struct live_connection *connection)
 {
-    double seconds = connection->api->live_idle_seconds;
-    http_timer_set(connection->server, &connection->idle, seconds > 0 ? seconds : IDLE_SECONDS);
+    http_timer_set(connection->server, &connection->idle, connection->api->live_idle_seconds);
 }
 
 /* ---- From the scheduler's thread ------------------------------------------------------------- */
@@ -262,7 +253,7 @@ static void send_open(struct live_connection *connection, bool resumed)
     const struct live_opened opened = {.request_id = connection->request_id,
                                        .session_id = service_live_session_id(connection->live),
                                        .resumed = resumed,
-                                       .resume_seconds = resume_seconds(connection)};
+                                       .resume_seconds = connection->api->live_resume_seconds};
     struct au_buf text;
     au_buf_init(&text, 0);
     live_write_open(&text, &opened);
@@ -396,7 +387,7 @@ static enum auricle_error open_session(struct live_connection *connection, doubl
                                            .raw = config->raw,
                                            .raw_rate_hz = config->rate_hz,
                                            .raw_channels = config->channels,
-                                           .resume_seconds = resume_seconds(connection)};
+                                           .resume_seconds = connection->api->live_resume_seconds};
     return service_live_open(connection->api->service, &spec, &sink, &connection->live, retry_after,
                              fault);
 }
