@@ -77,6 +77,14 @@ void *au_alloc_aligned(size_t bytes)
     return block;
 }
 
+/* A huge page is two megabytes as soon as one byte of it is touched. */
+void *au_alloc_sparse(size_t bytes)
+{
+    if (bytes > SIZE_MAX - AU_ALIGN || !may_allocate())
+        return NULL;
+    return aligned_alloc(AU_ALIGN, au_round_up(bytes ? bytes : 1, AU_ALIGN));
+}
+
 void *au_realloc(void *block, size_t bytes)
 {
     return may_allocate() ? realloc(block, bytes ? bytes : 1) : NULL;

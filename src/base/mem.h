@@ -40,7 +40,8 @@ static inline size_t au_round_up(size_t n, size_t multiple)
 void *au_alloc(size_t bytes);                     /* uninitialised; bytes 0 gives a block */
 void *au_calloc(size_t count, size_t bytes);      /* zeroed; checked product */
 void *au_alloc_array(size_t count, size_t bytes); /* uninitialised; checked product */
-void *au_alloc_aligned(size_t bytes);        /* uninitialised, AU_ALIGN aligned, size rounded up */
+void *au_alloc_aligned(size_t bytes); /* uninitialised, AU_ALIGN aligned, size rounded up */
+void *au_alloc_sparse(size_t bytes);  /* the same for a block that may be touched in few places */
 void *au_realloc(void *block, size_t bytes); /* the old block stays valid on failure */
 void au_free(void *block);                   /* NULL is fine */
 char *au_strdup(const char *text);

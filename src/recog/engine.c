@@ -193,7 +193,7 @@ static enum auricle_error reserve(struct auricle_engine *engine)
     engine->windows = au_calloc(windows, sizeof(*engine->windows));
     if (!au_mul_size(engine->batch_logits * sizeof(float), (size_t)engine->dims->n_vocab, &bytes))
         return AURICLE_E_NOMEM;
-    engine->logits = au_alloc_aligned(bytes);
+    engine->logits = au_alloc_sparse(bytes);
     if (!engine->model_rows || !engine->recog_rows || !engine->mels || !engine->windows ||
         !engine->logits)
         return AURICLE_E_NOMEM;

@@ -43,7 +43,6 @@ struct decoding {
     float *normed; /* [n, d] normed rows, then the heads' outputs */
     float *wide;   /* [n, max(3d, F)] queries (keys, values), then the perceptron's inside */
     float *picked; /* [n_logits, d] final rows whose logits are wanted */
-    float *logits; /* [n_logits, V] when the rows' own are not one matrix */
     float *scores; /* [n_threads][n_scores] */
     size_t n_scores;
     unsigned char *cross_scratch; /* [n_threads][cross_bytes] */
@@ -82,7 +81,6 @@ static void take_buffers(struct decoding *dec, struct tensor_workspace *ws)
     dec->normed = tensor_take(ws, dec->n * dec->d, sizeof(float));
     dec->wide = tensor_take(ws, dec->n * whisper_larger(3 * dec->d, hidden), sizeof(float));
     dec->picked = tensor_take(ws, dec->n_logits * dec->d, sizeof(float));
-    dec->logits = tensor_take(ws, dec->n_logits * (size_t)dims->n_vocab, sizeof(float));
     dec->scores = tensor_take(ws, (size_t)dec->n_threads * dec->n_scores, sizeof(float));
     struct tensor_cross cross = whisper_cross(dec->model);
     dec->cross_bytes = au_round_up(tensor_cross_scratch_bytes(&cross), AU_ALIGN);
@@ -240,29 +238,30 @@ static void cross_attention(struct decoding *dec, int layer)
 
 /* ---- Logits ---------------------------------------------------------------------------------- */
 
-/* The rows' own buffers when they follow each other as one matrix, else NULL. */
-static float *adjacent_logits(const struct decoding *dec)
+/* Rows from `first` on whose logits follow each other as one matrix [n, V]: returns where they
+ * end.                                                                                           */
+static size_t adjacent_rows(const struct decoding *dec, size_t first, float **logits, size_t *n)
 {
-    size_t vocab = (size_t)dec->model->dims.n_vocab, done = 0;
-    float *first = NULL;
+    size_t vocab = (size_t)dec->model->dims.n_vocab, r = first;
 
-    for (size_t r = 0; r < dec->n_rows; r++) {
+    *logits = NULL;
+    for (*n = 0; r < dec->n_rows; r++) {
         const struct whisper_row *row = &dec->rows[r];
         if (row->n_logits == 0)
             continue;
-        if (!first)
-            first = row->logits;
-        else if (row->logits != first + done * vocab)
-            return NULL;
-        done += (size_t)row->n_logits;
+        if (!*logits)
+            *logits = row->logits;
+        else if (row->logits != *logits + *n * vocab)
+            break;
+        *n += (size_t)row->n_logits;
     }
-    return first;
+    return r;
 }
 
 static void project(struct decoding *dec, const struct whisper_trace *trace)
 {
     const struct whisper_model *model = dec->model;
-    size_t vocab = (size_t)model->dims.n_vocab, d = dec->d, t = 0, done = 0;
+    size_t vocab = (size_t)model->dims.n_vocab, d = dec->d, t = 0, done = 0, n;
 
     for (size_t r = 0; r < dec->n_rows; r++) {
         size_t tokens = (size_t)dec->rows[r].n_tokens, wanted = (size_t)dec->rows[r].n_logits;
@@ -274,18 +273,12 @@ static void project(struct decoding *dec, const struct whisper_trace *trace)
     }
     if (trace)
         trace->stage(trace->context, "ln", 0, dec->picked, done, d);
-    if (done == 0)
-        return;
-
-    float *direct = adjacent_logits(dec);
-    float *out = direct ? direct : dec->logits;
-    tensor_linear_run(&model->output, dec->pool, dec->picked, d, done, out, vocab, NULL,
-                      KERN_ACT_NONE, dec->scratch);
-    for (size_t r = 0; !direct && r < dec->n_rows; r++) {
-        size_t floats = (size_t)dec->rows[r].n_logits * vocab;
-        if (floats > 0)
-            memcpy(dec->rows[r].logits, out, floats * sizeof(float));
-        out += floats;
+    const float *picked = dec->picked;
+    for (size_t r = 0; r < dec->n_rows; picked += n * d) {
+        float *logits;
+        r = adjacent_rows(dec, r, &logits, &n);
+        tensor_linear_run(&model->output, dec->pool, picked, d, n, logits, vocab, NULL,
+                          KERN_ACT_NONE, dec->scratch);
     }
 }
 

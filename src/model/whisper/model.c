@@ -144,7 +144,7 @@ enum auricle_error whisper_cells_create(const struct whisper_model *model, size_
         return AURICLE_E_NOMEM;
     cells->n_cells = n_cells;
     cells->layer_floats = n_cells * 2 * (size_t)model->dims.n_text_state;
-    cells->kv = au_alloc_aligned(bytes);
+    cells->kv = au_alloc_sparse(bytes); /* most cells wait for beams that seldom come */
     if (!cells->kv) {
         whisper_cells_destroy(cells);
         return AURICLE_E_NOMEM;
