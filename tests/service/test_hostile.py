@@ -128,6 +128,28 @@ class Broken(Case):
                      b"GET / HTTP/1.1\r\n" + b"X" * 100_000):
             self.rejected(data)
 
+    def test_a_later_header_that_is_broken_ends_the_connection(self):
+        """libmicrohttpd finds it, and has no words of ours; but nothing after it is heard."""
+        good = b"GET /hello HTTP/1.1\r\nHost: p\r\n\r\n"
+        for broken in (b"GARBAGE\r\n\r\n", b"GET /hello HTTP/9.9\r\nHost: p\r\n\r\n",
+                       b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                       b"GET /hello HTTP/1.1\r\nHost: p\r\nbroken line\r\n\r\n",
+                       b"POST /upload HTTP/1.1\r\nHost: p\r\nContent-Length: -4\r\n\r\n",
+                       b"POST /upload HTTP/1.1\r\nHost: p\r\nContent-Length: 1" + b"0" * 30 + b"\r\n\r\n",
+                       b"POST /upload HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                       b"GET /hello HTTP/1.1\r\nHost: p\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+                       b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: p\r\n\r\n"):
+            client = self.client()
+            self.assertEqual(client.request("/hello").status, 200)
+            try:
+                client.send(broken + good)
+                got = client.file.read()
+            except OSError:
+                got = b""  # reset while it was still sending
+            self.assertNotIn(b"hello", got, broken[:60])
+            self.assertNotIn(b"HTTP/1.1 2", got, broken[:60])
+            client.close()
+
     def test_noise(self):
         seed = random.randrange(1 << 30)
         print("seed", seed, file=sys.stderr)
