@@ -3,22 +3,23 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "app/app.h"
 #include "app/machine.h"
 #include "app/output.h"
+#include "app/shared_options.h"
 #include "audio/decode.h"
 #include "auricle/version.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "format/packed.h"
 #include "kern/kern.h"
+#include "service/engines/load.h"
 #include "service/registry/local.h"
 
 #define LEAST_MEMORY_BYTES (500u << 20)
 
 struct doctor_args {
-    struct app_general general; /* first: see app.h */
-    const char *model_dir;
+    struct app_transcribe_args base; /* first; of it --model-dir and the cache */
 };
 
 /* A report in the making. */
@@ -126,6 +127,20 @@ static void report_models(struct report *report, const char *model_dir)
     service_model_folders_deinit(&folders);
 }
 
+static void report_cache(struct report *report, const struct app_transcribe_args *args)
+{
+    char *folder = service_cache_folder(args->cache);
+    uint64_t most = args->cache_bytes ? args->cache_bytes : SERVICE_CACHE_BYTES;
+    if (folder) {
+        struct format_packed_usage usage = format_packed_usage(folder);
+        put(report, "Cache", "%zu packed model%s, %.1f MB of at most %.1f GB, in %s", usage.n_files,
+            usage.n_files == 1 ? "" : "s", (double)usage.bytes / 1e6, gigabytes(most), folder);
+    } else {
+        put(report, "Cache", "none: weights are packed anew at each start");
+    }
+    au_free(folder);
+}
+
 static void report_rest(struct report *report, const struct app_machine *machine)
 {
     put(report, "GPU", "%s",
@@ -159,7 +174,8 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
     report_processor(&report, &machine);
     report_memory(&report, &machine);
     report_decoders(&report);
-    report_models(&report, args.model_dir);
+    report_models(&report, args.base.model_dir);
+    report_cache(&report, &args.base);
     report_rest(&report, &machine);
     au_buf_printf(&report.text, "\nVerdict: %s\n%s",
                   report.ready ? "ready to transcribe" : "a model is missing", report.advice.data);
@@ -173,12 +189,9 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
 }
 
 static const struct app_option doctor_options[] = {
-    {.name = "model-dir",
-     .kind = APP_TEXT,
-     .value = "DIR[:DIR]",
-     .offset = offsetof(struct doctor_args, model_dir),
-     .setting = "AURICLE_MODELS",
-     .help = "look for models here first"},
+    APP_OPTION_MODEL_DIR,
+    APP_OPTION_CACHE,
+    APP_OPTION_CACHE_SIZE,
     {.name = NULL},
 };
 static const struct app_group doctor_group = {"Doctor", doctor_options};

@@ -307,6 +307,7 @@ static enum auricle_error make_service(struct run *run, struct au_fault *fault)
                 .model_dir = args->base.model_dir,
                 .vad_model = args->base.vad_model,
                 .cache_folder = args->base.cache,
+                .cache_bytes = args->base.cache_bytes,
                 .threads = args->base.threads,
                 .compute = (enum auricle_compute)args->base.compute,
                 .cpu_level = args->base.cpu_level,

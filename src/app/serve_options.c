@@ -8,27 +8,22 @@
 #define ARGS(member)     offsetof(struct app_serve_args, member)
 #define MAX_WAIT_SECONDS 1e7
 
-static enum auricle_error parse_bytes(const char *value, uint64_t *out, struct au_fault *fault)
-{
-    if (au_parse_bytes(value, out))
-        return AURICLE_OK;
-    return au_fail(fault, AURICLE_E_INVALID,
-                   "\"%s\" is not accepted: give a number of bytes, such as 500MB or 2GiB", value);
-}
-
 static enum auricle_error parse_file_size(void *args, const char *value, struct au_fault *fault)
 {
-    return parse_bytes(value, &((struct app_serve_args *)args)->limits.max_upload_bytes, fault);
+    return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->limits.max_upload_bytes,
+                                  fault);
 }
 
 static enum auricle_error parse_reserved(void *args, const char *value, struct au_fault *fault)
 {
-    return parse_bytes(value, &((struct app_serve_args *)args)->limits.max_reserved, fault);
+    return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->limits.max_reserved,
+                                  fault);
 }
 
 static enum auricle_error parse_budget(void *args, const char *value, struct au_fault *fault)
 {
-    return parse_bytes(value, &((struct app_serve_args *)args)->model_budget_bytes, fault);
+    return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->model_budget_bytes,
+                                  fault);
 }
 
 /* -1: never. */

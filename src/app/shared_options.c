@@ -49,6 +49,26 @@ enum auricle_error app_shared_parse_cpu_level(void *target, const char *value,
     return AURICLE_OK;
 }
 
+enum auricle_error app_shared_parse_bytes(const char *value, uint64_t *out, struct au_fault *fault)
+{
+    if (au_parse_bytes(value, out))
+        return AURICLE_OK;
+    return au_fail(fault, AURICLE_E_INVALID,
+                   "\"%s\" is not accepted: give a number of bytes, such as 500MB or 2GiB", value);
+}
+
+enum auricle_error app_shared_parse_cache_size(void *target, const char *value,
+                                               struct au_fault *fault)
+{
+    uint64_t bytes = 0;
+    enum auricle_error error = app_shared_parse_bytes(value, &bytes, fault);
+    if (!error && bytes == 0)
+        error = au_fail(fault, AURICLE_E_INVALID, "0 is not accepted: --cache off keeps nothing");
+    if (!error)
+        ((struct app_transcribe_args *)target)->cache_bytes = bytes;
+    return error;
+}
+
 const struct kern_ops *app_shared_kernels(const struct app_transcribe_args *args)
 {
     enum kern_level level;
@@ -98,13 +118,8 @@ static const struct app_option model_options[] = {
      .parse_setting = parse_auto_pull,
      .help = "never load a model from the network; else --model base does so where base is not "
              "installed; AURICLE_AUTO_PULL=off asks for the same"},
-    {.name = "cache",
-     .kind = APP_TEXT,
-     .value = "DIR|off",
-     .offset = ARGS(cache),
-     .setting = "AURICLE_CACHE",
-     .help = "keep the model's weights as this processor wants them, for the next start to map",
-     .otherwise = "auricle in the user's cache folder"},
+    APP_OPTION_CACHE,
+    APP_OPTION_CACHE_SIZE,
     APP_OPTION_COMPUTE_TYPE,
     APP_OPTION_THREADS,
     APP_OPTION_CPU_LEVEL,

@@ -23,6 +23,24 @@ const struct kern_ops *app_shared_kernels(const struct app_transcribe_args *args
         .help = "look for names here first"                                                     \
     }
 
+#define APP_OPTION_CACHE                                                                        \
+    {                                                                                           \
+        .name = "cache", .kind = APP_TEXT, .value = "DIR|off",                                  \
+        .offset = offsetof(struct app_transcribe_args, cache), .setting = "AURICLE_CACHE",      \
+        .help =                                                                                 \
+            "keep the model's weights as this processor wants them, for the next start to map", \
+        .otherwise = "auricle in the user's cache folder"                                       \
+    }
+
+#define APP_OPTION_CACHE_SIZE                                                                  \
+    {                                                                                          \
+        .name = "cache-size", .kind = APP_PARSED, .value = "BYTES",                            \
+        .parse = app_shared_parse_cache_size, .setting = "AURICLE_CACHE_SIZE",                 \
+        .help = "remove from there what was unused for longest and nobody uses now, until no " \
+                "more lies there",                                                             \
+        .otherwise = "20GB"                                                                    \
+    }
+
 #define APP_OPTION_COMPUTE_TYPE                                                     \
     {                                                                               \
         .name = "compute-type", .kind = APP_CHOICE, .value = "auto|int8|bf16|f32",  \
@@ -58,6 +76,8 @@ const struct kern_ops *app_shared_kernels(const struct app_transcribe_args *args
     }
 
 /* Readers of values for the rows above. */
-app_parse app_shared_parse_threads, app_shared_parse_cpu_level;
+app_parse app_shared_parse_threads, app_shared_parse_cpu_level, app_shared_parse_cache_size;
+AURICLE_MUST_CHECK enum auricle_error app_shared_parse_bytes(const char *value, uint64_t *out,
+                                                             struct au_fault *fault);
 
 #endif

@@ -17,6 +17,7 @@ struct app_transcribe_args {
     const struct service_settings *settings; /* borrowed */
     bool no_pull;
     const char *model, *model_dir, *cache;
+    uint64_t cache_bytes; /* at most; 0: SERVICE_CACHE_BYTES */
     const char *output_dir;
     const struct recog_render
         *formats[APP_MAX_FORMATS]; /* each once, in the order they were named */

@@ -122,7 +122,7 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     options.max_windows = sequential ? 1
                                      : args->batch_size; /* memory is reserved for all of them */
     options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
-    return service_engine_load(&options, out, fault);
+    return service_engine_load(&options, args->cache_bytes, out, fault);
 }
 
 static void log_model(const struct auricle_engine *engine, const char *vad)

@@ -4,9 +4,11 @@
  * See packed.h.                                                                                  */
 #include "format/packed.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +39,7 @@ struct format_packed {
     struct header wanted;
     char *path;
 
+    int hold_fd;            /* -1, or keeps the file from being trimmed away */
     struct au_file_map map; /* reading */
     size_t at;              /* of the next part: in the map, or in the new file */
     uint64_t index;         /* of the next part */
@@ -79,12 +82,34 @@ uint64_t format_weights_fingerprint(const struct format_weights *weights)
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+/* Keep an existing file, and note that it is used. False: there is none, or it is just going. Where
+ * the file system has no locks or no times to set, nothing is lost but a place in the order.     */
+static bool hold_existing(struct format_packed *packed)
+{
+    packed->hold_fd = open(packed->path, O_RDONLY | O_CLOEXEC);
+    if (packed->hold_fd < 0 ||
+        (flock(packed->hold_fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK))
+        return false;
+    (void)futimens(packed->hold_fd, NULL);
+    return true;
+}
+
+static void let_go(struct format_packed *packed)
+{
+    if (packed->hold_fd >= 0)
+        close(packed->hold_fd);
+    packed->hold_fd = -1;
+}
+
 static bool map_existing(struct format_packed *packed)
 {
     struct header found;
 
-    if (!au_file_is_regular(packed->path) || au_file_map_open(packed->path, &packed->map, NULL))
+    if (!au_file_is_regular(packed->path) || !hold_existing(packed) ||
+        au_file_map_open(packed->path, &packed->map, NULL)) {
+        let_go(packed);
         return false;
+    }
     if (packed->map.bytes >= HEADER_BYTES) {
         memcpy(&found, packed->map.data, sizeof found);
         packed->wanted.n_parts = found.n_parts;
@@ -95,6 +120,7 @@ static bool map_existing(struct format_packed *packed)
         }
     }
     au_file_map_close(&packed->map);
+    let_go(packed);
     return false;
 }
 
@@ -108,6 +134,7 @@ static void begin_new(struct format_packed *packed, size_t most_bytes)
     packed->fd = open(packed->new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (packed->fd < 0)
         return;
+    (void)flock(packed->fd, LOCK_SH | LOCK_NB);
     void *data = mmap(NULL, most_bytes, PROT_READ, MAP_SHARED, packed->fd, 0);
     if (data != MAP_FAILED)
         packed->own = (struct au_file_map){.data = data, .bytes = most_bytes};
@@ -120,14 +147,14 @@ struct format_packed *format_packed_open(const char *folder, uint64_t fingerprin
 
     if (!packed)
         return NULL;
-    packed->fd = -1;
+    packed->fd = packed->hold_fd = -1;
     packed->at = HEADER_BYTES;
     memcpy(packed->wanted.magic, MAGIC, sizeof MAGIC);
     packed->wanted.version = VERSION;
     packed->wanted.fingerprint = fingerprint;
     snprintf(packed->wanted.kernels, KERNEL_BYTES, "%s", kernels);
-    packed->path = au_sprintf("%s/%016llx-%s.packed", folder, (unsigned long long)fingerprint,
-                              packed->wanted.kernels);
+    packed->path = au_sprintf("%s/%016llx-%s" FORMAT_PACKED_ENDING, folder,
+                              (unsigned long long)fingerprint, packed->wanted.kernels);
     if (packed->path && au_dir_make(folder, NULL) == AURICLE_OK && !map_existing(packed))
         begin_new(packed, most_bytes);
     if (packed->map.data || packed->fd >= 0)
@@ -152,6 +179,7 @@ void format_packed_close(struct format_packed *packed)
     if (!packed)
         return;
     give_up(packed);
+    let_go(packed);
     au_file_map_close(&packed->own);
     au_file_map_close(&packed->map);
     au_free(packed->new_path);
@@ -228,7 +256,7 @@ bool format_packed_finish(struct format_packed *packed)
     if (packed->map.data && !format_packed_mapped(packed))
         (void)unlink(packed->path); /* made anew at the next start */
     if (packed->fd >= 0 && complete_new(packed)) {
-        close(packed->fd);
+        packed->hold_fd = packed->fd; /* with its lock */
         packed->fd = -1;
     }
     give_up(packed);

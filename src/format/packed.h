@@ -4,7 +4,8 @@
  * which a loader asks for them. Reading and writing are the same walk: the loader offers each
  * matrix in turn; when a file was found its bytes are handed back from the map, otherwise the
  * loader packs and the bytes are appended to a new file, which appears under its name when all is
- * done. Pages of a mapped file are shared by every process that uses it.
+ * done. Pages of a mapped file are shared by every process that uses it. A file's time is when it
+ * was last opened; whoever has it open holds a lock on it.
  *
  * A cache never makes a load fail: whatever is wrong with the file (damaged, cut, of another
  * version), it is replaced; a folder that cannot be written is done without.
@@ -42,5 +43,20 @@ const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, 
 AURICLE_MUST_CHECK bool format_packed_finish(struct format_packed *packed);
 /* Were all matrices taken from the map? */
 bool format_packed_mapped(const struct format_packed *packed);
+
+/* ---- The folder as a whole ------------------------------------------------------------------- */
+
+#define FORMAT_PACKED_ENDING ".packed"
+
+/* A folder that is not there is empty. */
+struct format_packed_usage {
+    size_t n_files;
+    uint64_t bytes;
+};
+struct format_packed_usage format_packed_usage(const char *folder);
+/* Remove files, the one unused for longest first, until no more than most_bytes are left; and what
+ * processes that died left unfinished. A file that a process has mapped or writes stays, whatever
+ * the size. Returns the bytes removed. Any thread, any process.                                  */
+uint64_t format_packed_trim(const char *folder, uint64_t most_bytes);
 
 #endif

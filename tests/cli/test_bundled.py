@@ -68,6 +68,25 @@ class Bundled(cli.Case):
         self.expect(done, cli.OK, "standard input")
         self.assertEqual(done.stdout, b"")
 
+    def test_the_cache_is_kept_within_its_size(self):
+        sound, cache = os.path.join(cli.SOURCE, "demo", "note.wav"), self.path("cache")
+
+        def kept(*options):
+            done = run("transcribe", "-q", "--cache", cache, *options, sound)
+            self.expect(done, cli.OK)
+            return sorted(os.listdir(cache))
+        first = kept("--compute-type", "int8")
+        both = kept("--compute-type", "f32", "--cache-size", "1GB")
+        self.assertEqual((len(first), len(both)), (1, 2))
+        text = run("doctor", "--cache", cache, env={"AURICLE_CACHE_SIZE": "3GB"}).stdout.decode()
+        self.assertIn("2 packed models, ", text)
+        self.assertIn("at most 3.0 GB", text)
+        # Of the two the one that is not in use now goes, though neither fits.
+        self.assertEqual(kept("--compute-type", "int8", "--cache-size", "1KB"), first)
+        self.assertIn("1 packed model, ", run("doctor", "--cache", cache).stdout.decode())
+        self.assertIn("Cache       none", run("doctor", "--cache", "off").stdout.decode())
+        self.expect(run("transcribe", "-q", "--cache-size", "0", sound), cli.USAGE, "--cache off")
+
     def test_doctor_is_content(self):
         done = run("doctor")
         self.expect(done, cli.OK)

@@ -11,5 +11,6 @@ int main(void)
     failed += test_format_ggml();
     failed += test_format_ctranslate2();
     failed += test_format_pytorch();
+    failed += test_format_packed();
     return failed ? 1 : 0;
 }

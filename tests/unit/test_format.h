@@ -15,6 +15,7 @@ int test_format_config(void);
 int test_format_ggml(void);
 int test_format_ctranslate2(void);
 int test_format_pytorch(void);
+int test_format_packed(void);
 
 /* ---- Writing (little-endian; a failed append fails the test at file_done) -------------------- */
 

@@ -232,7 +232,7 @@ static enum auricle_error load_engine(const struct service_engines *pool, const 
     options.max_windows = pool->config.max_windows;
     options.max_beams = pool->config.max_beams;
     options.cache_folder = pool->cache_folder;
-    return service_engine_load(&options, out, fault);
+    return service_engine_load(&options, pool->config.cache_bytes, out, fault);
 }
 
 static void tell_loaded(const struct service_engines *pool, const char *name,

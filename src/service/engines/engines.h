@@ -25,6 +25,7 @@ struct service_engines_config {
     const char *model_dir; /* as --model-dir */
     const char *vad_model;
     const char *cache_folder; /* of packed weights; NULL: in the user's cache folder; "off": none */
+    uint64_t cache_bytes;     /* it may hold; 0: 20 GB */
     int threads;
     enum auricle_compute compute;
     const char *cpu_level;

@@ -4,16 +4,29 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "format/packed.h"
 #include "service/registry/local.h"
 
+static void trim_cache(const char *folder, uint64_t most_bytes)
+{
+    uint64_t removed = folder ? format_packed_trim(folder, most_bytes) : 0;
+    if (removed)
+        au_log(AU_LOG_INFO, "%s: %.1f MB of packed weights removed, unused for longest", folder,
+               (double)removed / 1e6);
+}
+
 enum auricle_error service_engine_load(const struct auricle_engine_options *options,
-                                       struct auricle_engine **out, struct au_fault *fault)
+                                       uint64_t cache_bytes, struct auricle_engine **out,
+                                       struct au_fault *fault)
 {
     struct auricle_message message = {""};
     const char *model = options->model, *vad = options->vad_model;
     enum auricle_error error = auricle_engine_create(options, out, &message);
-    if (!error)
+    if (!error) {
+        trim_cache(options->cache_folder, cache_bytes ? cache_bytes : SERVICE_CACHE_BYTES);
         return AURICLE_OK;
+    }
     if (error != AURICLE_E_NOMEM &&
         (service_local_is_damaged(model, fault) || (vad && service_local_is_damaged(vad, fault))))
         return error;

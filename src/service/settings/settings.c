@@ -17,6 +17,7 @@ static const struct service_setting known[] = {
     {"AURICLE_MODEL_URL", NULL, "mirror to pull models from"},
     {"HF_ENDPOINT", NULL, "the same, where AURICLE_MODEL_URL is not set"},
     {"AURICLE_CACHE", NULL, "folder for packed weights; off: none"},
+    {"AURICLE_CACHE_SIZE", NULL, "bytes that it may hold"},
     {"OMP_NUM_THREADS", NULL, "worker threads"},
     {"MKL_NUM_THREADS", NULL, "worker threads where OMP_NUM_THREADS is not set"},
     {"AURICLE_CPU_LEVEL", NULL, "highest instruction set to use"},

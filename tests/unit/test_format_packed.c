@@ -1,0 +1,153 @@
+/* The folder of packed weights: its size, what goes first, what never goes. */
+#include "test_format.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "format/packed.h"
+
+#define PART_BYTES ((size_t)10000)
+
+static const char kernels[] = "test";
+
+static char *path_of(const char *folder, uint64_t fingerprint)
+{
+    return au_sprintf("%s/%016llx-%s" FORMAT_PACKED_ENDING, folder, (unsigned long long)fingerprint,
+                      kernels);
+}
+
+/* A whole file in the folder, still held. */
+static struct format_packed *make(const char *folder, uint64_t fingerprint)
+{
+    static uint8_t data[PART_BYTES];
+    struct format_packed *packed = format_packed_open(folder, fingerprint, kernels, 1 << 20);
+    assert_non_null(packed);
+    assert_null(format_packed_take(packed, 1, PART_BYTES, PART_BYTES));
+    assert_non_null(format_packed_put(packed, 1, PART_BYTES, data, PART_BYTES));
+    assert_true(format_packed_finish(packed));
+    return packed;
+}
+
+/* The same, let go, and last used so many seconds ago. */
+static void leave(const char *folder, uint64_t fingerprint, int seconds_ago)
+{
+    format_packed_close(make(folder, fingerprint));
+    char *path = path_of(folder, fingerprint);
+    const struct timespec times[2] = {{.tv_sec = time(NULL) - seconds_ago},
+                                      {.tv_sec = time(NULL) - seconds_ago}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    au_free(path);
+}
+
+static bool is_there(const char *folder, uint64_t fingerprint)
+{
+    char *path = path_of(folder, fingerprint);
+    bool there = au_file_exists(path);
+    au_free(path);
+    return there;
+}
+
+static void what_was_unused_for_longest_goes_first(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    (void)state;
+    leave(folder, 1, 100);
+    leave(folder, 2, 300);
+    leave(folder, 3, 200);
+    struct format_packed_usage all = format_packed_usage(folder);
+    assert_int_equal(all.n_files, 3);
+    assert_true(all.bytes > 3 * PART_BYTES);
+    assert_int_equal(format_packed_trim(folder, all.bytes), 0);
+    assert_int_equal(format_packed_trim(folder, all.bytes - 1), all.bytes / 3);
+    assert_false(is_there(folder, 2));
+    assert_int_equal(format_packed_usage(folder).n_files, 2);
+    assert_int_equal(format_packed_trim(folder, 0), all.bytes / 3 * 2);
+    assert_int_equal(format_packed_usage(folder).bytes, 0);
+    au_test_scratch_remove(folder);
+}
+
+static void opening_a_file_is_using_it(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    (void)state;
+    leave(folder, 1, 300);
+    leave(folder, 2, 200);
+    struct format_packed *packed = format_packed_open(folder, 1, kernels, 1 << 20);
+    assert_non_null(format_packed_take(packed, 1, PART_BYTES, PART_BYTES));
+    format_packed_close(packed);
+    uint64_t bytes = format_packed_usage(folder).bytes;
+    format_packed_trim(folder, bytes / 2);
+    assert_true(is_there(folder, 1));
+    assert_false(is_there(folder, 2));
+    au_test_scratch_remove(folder);
+}
+
+static void what_is_in_use_stays(void **state)
+{
+    char *folder = au_test_scratch_folder();
+    (void)state;
+    struct format_packed *fresh = make(folder, 1); /* written by us, and mapped since */
+    leave(folder, 2, 100);
+    struct format_packed *mapped = format_packed_open(folder, 2, kernels, 1 << 20);
+    assert_non_null(format_packed_take(mapped, 1, PART_BYTES, PART_BYTES));
+    struct format_packed *writing = format_packed_open(folder, 3, kernels, 1 << 20);
+    leave(folder, 4, 1);
+    assert_true(format_packed_trim(folder, 0) > 0);
+    assert_true(is_there(folder, 1));
+    assert_true(is_there(folder, 2));
+    assert_false(is_there(folder, 4));
+    assert_true(format_packed_finish(writing));
+    assert_true(is_there(folder, 3));
+    format_packed_close(writing);
+    format_packed_close(mapped);
+    format_packed_close(fresh);
+    format_packed_trim(folder, 0);
+    assert_int_equal(format_packed_usage(folder).n_files, 0);
+    au_test_scratch_remove(folder);
+}
+
+static void only_what_is_ours_goes(void **state)
+{
+    static const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char *folder = au_test_scratch_folder();
+    (void)state;
+    char *other = au_test_write(folder, "notes.txt", "mine", 4);
+    char *stale = au_test_write(folder, "0-test.packed.tmp-1", "half", 4);
+    char *recent = au_test_write(folder, "1-test.packed.tmp-2", "half", 4);
+    char *away = au_path_join(folder, "away.packed");
+    assert_int_equal(symlink(other, away), 0);
+    assert_int_equal(utimensat(AT_FDCWD, stale, long_ago, 0), 0);
+    assert_int_equal(format_packed_usage(folder).n_files, 0);
+    assert_int_equal(format_packed_trim(folder, 0), 0);
+    assert_true(au_file_exists(other));
+    assert_true(au_file_exists(away));
+    assert_true(au_file_exists(recent));
+    assert_false(au_file_exists(stale)); /* left by a process that died */
+    au_free(other);
+    au_free(stale);
+    au_free(recent);
+    au_free(away);
+    au_test_scratch_remove(folder);
+}
+
+static void a_folder_that_is_not_there_is_empty(void **state)
+{
+    (void)state;
+    assert_int_equal(format_packed_usage("/no/such/folder").n_files, 0);
+    assert_int_equal(format_packed_trim("/no/such/folder", 0), 0);
+}
+
+int test_format_packed(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_unused_for_longest_goes_first),
+        cmocka_unit_test(opening_a_file_is_using_it),
+        cmocka_unit_test(what_is_in_use_stays),
+        cmocka_unit_test(only_what_is_ours_goes),
+        cmocka_unit_test(a_folder_that_is_not_there_is_empty),
+    };
+    return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
+}
