@@ -126,6 +126,7 @@ void au_file_map_keep(const struct au_file_map *map)
 {
     void *data = (void *)(uintptr_t)map->data;
     (void)madvise(data, map->bytes, MADV_NORMAL); /* advice only */
+    (void)madvise(data, map->bytes, MADV_HUGEPAGE);
     (void)madvise(data, map->bytes, MADV_WILLNEED);
 }
 

@@ -55,8 +55,8 @@ static enum auricle_error copy_bias(const float *bias, size_t n, float **out)
 }
 
 /* packing->w or packing->fill says where the rows come from. */
-static enum auricle_error create(struct tensor_linear *out, struct packing *p, const float *bias,
-                                 struct au_pool *pool)
+static enum auricle_error create(struct tensor_linear *out, struct tensor_arena *arena,
+                                 struct packing *p, const float *bias, struct au_pool *pool)
 {
     struct tensor_linear made = {.gemm = p->gemm, .n = p->n, .k = p->k};
     enum auricle_error error = AURICLE_E_LIMIT;
@@ -66,9 +66,11 @@ static enum auricle_error create(struct tensor_linear *out, struct packing *p, c
         !au_mul_size(row_bytes, (size_t)au_pool_threads(pool), &all_rows_bytes))
         goto fail;
     error = AURICLE_E_NOMEM;
-    made.owned = au_alloc_aligned(bytes);
-    if (!made.owned)
+    p->packed = arena ? tensor_arena_take(arena, bytes) : au_alloc_aligned(bytes);
+    if (!p->packed)
         goto fail;
+    made.packed = p->packed;
+    made.owned = arena ? NULL : p->packed;
     if (p->fill) {
         p->rows = au_alloc(all_rows_bytes);
         if (!p->rows)
@@ -77,8 +79,6 @@ static enum auricle_error create(struct tensor_linear *out, struct packing *p, c
     error = copy_bias(bias, p->n, &made.bias);
     if (error != AURICLE_OK)
         goto fail;
-    p->packed = made.owned;
-    made.packed = made.owned;
     au_pool_run(pool, (p->n + PACK_ROWS - 1) / PACK_ROWS, pack_task, p);
     au_free(p->rows);
     *out = made;
@@ -94,16 +94,16 @@ enum auricle_error tensor_linear_create(struct tensor_linear *out, const struct 
                                         struct au_pool *pool)
 {
     struct packing packing = {.gemm = gemm, .w = w, .n = n, .k = k};
-    return create(out, &packing, bias, pool);
+    return create(out, NULL, &packing, bias, pool);
 }
 
-enum auricle_error tensor_linear_create_from(struct tensor_linear *out,
+enum auricle_error tensor_linear_create_from(struct tensor_linear *out, struct tensor_arena *arena,
                                              const struct kern_gemm *gemm, tensor_linear_fill *fill,
                                              const void *context, const float *bias, size_t n,
                                              size_t k, struct au_pool *pool)
 {
     struct packing packing = {.gemm = gemm, .fill = fill, .context = context, .n = n, .k = k};
-    return create(out, &packing, bias, pool);
+    return create(out, arena, &packing, bias, pool);
 }
 
 enum auricle_error tensor_linear_create_packed(struct tensor_linear *out,

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "kern/kern.h"
+#include "tensor/arena.h"
 
 struct tensor_linear {
     const struct kern_gemm *gemm;
@@ -26,11 +27,13 @@ AURICLE_MUST_CHECK enum auricle_error tensor_linear_create(struct tensor_linear 
                                                            size_t n, size_t k,
                                                            struct au_pool *pool);
 /* The same without the whole f32 matrix in memory: fill(context, n0, n1, rows) writes rows [n0, n1)
- * to rows [n1 - n0, K]; called from any worker of the pool, in any order, each row once.         */
+ * to rows [n1 - n0, K]; called from any worker of the pool, in any order, each row once. The packed
+ * bytes are taken from `arena`, or (NULL) are the matrix' own.                                   */
 typedef void tensor_linear_fill(const void *context, size_t n0, size_t n1, float *rows);
 AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_from(
-    struct tensor_linear *out, const struct kern_gemm *gemm, tensor_linear_fill *fill,
-    const void *context, const float *bias, size_t n, size_t k, struct au_pool *pool);
+    struct tensor_linear *out, struct tensor_arena *arena, const struct kern_gemm *gemm,
+    tensor_linear_fill *fill, const void *context, const float *bias, size_t n, size_t k,
+    struct au_pool *pool);
 /* Around bytes that are packed already, [gemm->packed_bytes(n, k)], AU_ALIGN aligned; they are
  * borrowed until deinit.                                                                        */
 AURICLE_MUST_CHECK enum auricle_error tensor_linear_create_packed(struct tensor_linear *out,

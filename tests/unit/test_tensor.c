@@ -41,8 +41,9 @@ static void product_does_not_depend_on_threads_or_batch(void **state)
         struct tensor_linear a, b;
         const struct source source = {w};
         assert_int_equal(tensor_linear_create(&a, gemm, w, bias, N, K, NULL), AURICLE_OK);
-        assert_int_equal(tensor_linear_create_from(&b, gemm, copy_rows, &source, bias, N, K, pool),
-                         AURICLE_OK);
+        assert_int_equal(
+            tensor_linear_create_from(&b, NULL, gemm, copy_rows, &source, bias, N, K, pool),
+            AURICLE_OK);
         assert_memory_equal(a.packed, b.packed, gemm->packed_bytes(N, K));
         void *scratch = au_alloc_aligned(tensor_linear_scratch_bytes(&a, M));
         assert_non_null(scratch);
@@ -60,6 +61,28 @@ static void product_does_not_depend_on_threads_or_batch(void **state)
     au_pool_destroy(pool);
 }
 
+static void arena_gives_disjoint_aligned_bytes(void **state)
+{
+    (void)state;
+    struct tensor_arena arena = {0};
+    const size_t sizes[] = {1, 64, 40U << 20, 100, 31U << 20, 1000};
+    unsigned char *taken[sizeof sizes / sizeof sizes[0]];
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        taken[i] = tensor_arena_take(&arena, sizes[i]);
+        assert_non_null(taken[i]);
+        assert_int_equal((uintptr_t)taken[i] % AU_ALIGN, 0);
+        taken[i][0] = taken[i][sizes[i] - 1] = (unsigned char)(i + 1);
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(taken[i][0], i + 1);
+        assert_int_equal(taken[i][sizes[i] - 1], i + 1);
+    }
+    assert_null(tensor_arena_take(&arena, SIZE_MAX - 1));
+    assert_null(tensor_arena_take(&arena, SIZE_MAX / 2));
+    tensor_arena_deinit(&arena);
+    assert_null(arena.blocks);
+}
+
 static void creation_survives_every_failed_allocation(void **state)
 {
     (void)state;
@@ -69,8 +92,8 @@ static void creation_survives_every_failed_allocation(void **state)
     for (uint64_t n = 0;; n++) {
         struct tensor_linear made = {0};
         au_mem_fail_at(n, false);
-        const enum auricle_error error = tensor_linear_create_from(&made, gemm, copy_rows, &source,
-                                                                   bias, N, K, NULL);
+        const enum auricle_error error = tensor_linear_create_from(&made, NULL, gemm, copy_rows,
+                                                                   &source, bias, N, K, NULL);
         au_mem_fail_never();
         tensor_linear_deinit(&made);
         if (error == AURICLE_OK) {
@@ -87,8 +110,8 @@ static void matrices_beyond_memory_are_refused(void **state)
     struct tensor_linear made = {0};
     const struct kern_gemm *gemm = kern_select(au_test_level())->gemm[KERN_F32];
     const struct source source = {NULL};
-    assert_int_equal(tensor_linear_create_from(&made, gemm, copy_rows, &source, NULL, SIZE_MAX / 2,
-                                               SIZE_MAX / 2, NULL),
+    assert_int_equal(tensor_linear_create_from(&made, NULL, gemm, copy_rows, &source, NULL,
+                                               SIZE_MAX / 2, SIZE_MAX / 2, NULL),
                      AURICLE_E_LIMIT);
     assert_null(made.packed);
 }
@@ -199,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product_does_not_depend_on_threads_or_batch),
+        cmocka_unit_test(arena_gives_disjoint_aligned_bytes),
         cmocka_unit_test(creation_survives_every_failed_allocation),
         cmocka_unit_test(matrices_beyond_memory_are_refused),
         cmocka_unit_test(cross_attention_matches_and_ignores_its_neighbours),

@@ -275,7 +275,8 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
     if (mapped)
         return tensor_linear_create_packed(out, gemm, mapped, bias, n, k) ? out_of_memory(b)
                                                                           : AURICLE_OK;
-    if (tensor_linear_create_from(out, gemm, fill, context, bias, n, k, b->pool))
+    struct tensor_arena *arena = b->packed ? NULL : &b->model->arena;
+    if (tensor_linear_create_from(out, arena, gemm, fill, context, bias, n, k, b->pool))
         return out_of_memory(b);
     if (b->packed)
         mapped = format_packed_put(b->packed, n, k, out->packed, bytes);

@@ -47,6 +47,7 @@ void whisper_model_destroy(struct whisper_model *model)
     tensor_linear_deinit(&model->output);
     au_free(model->heads);
     format_packed_close(model->packed);
+    tensor_arena_deinit(&model->arena);
     au_free(model);
 }
 

@@ -42,6 +42,7 @@ struct whisper_model {
     enum kern_type type;
     uint64_t bytes;               /* packed weights and tables */
     struct format_packed *packed; /* owns what is mapped from the cache; NULL: nothing is */
+    struct tensor_arena arena;    /* owns the packed matrices where there is no cache */
 
     struct tensor_linear conv1;    /* [D, 3 * n_mels]: column = tap * channels + channel */
     struct tensor_linear conv2;    /* [D, 3 * D] */
