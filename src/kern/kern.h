@@ -108,6 +108,19 @@ struct kern_attn_row_job {
     float scale;
 };
 
+/* Softmax of the sum of two rows, straight into an int8 product. Row `row` of `prepared`, which is
+ * the prepared form of [2 m, n], receives softmax(high + low) rounded to int8, row m + row what
+ * rounding left: 16 bits in all, for weights must not lose their small ones.                     */
+struct kern_soften_job {
+    const float *high, *low; /* [n] */
+    float *sum;              /* [n] receives high + low; may be `high` */
+    float *weights;          /* [n] scratch */
+    void *prepared;
+    size_t n, m, row;
+    const void *fetch; /* memory that is read next and may be fetched meanwhile, or NULL */
+    size_t fetch_bytes;
+};
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 struct kern_fft400;
@@ -132,7 +145,8 @@ struct kern_ops {
     void (*add)(float *out, const float *a, const float *b, size_t n);
     /* out = x - what int8 preparation keeps of x: the part for a second int8 row. */
     void (*int8_residual)(float *out, const float *x, size_t n);
-    void (*softmax)(float *x, size_t n);            /* in place */
+    void (*softmax)(float *x, size_t n); /* in place */
+    void (*soften)(const struct kern_ops *ops, const struct kern_soften_job *job);
     float (*log_sum_exp)(const float *x, size_t n); /* -inf entries are fine; all -inf gives -inf */
     float (*max)(const float *x, size_t n, size_t *index); /* first of equals; NaN never wins */
     float (*dot)(const float *a, const float *b, size_t n);

@@ -52,6 +52,10 @@ void kern_heads_pack_amx(void *packed, const float *q, const float *k, const flo
                          size_t stride, size_t t, size_t d, float scale, size_t t0, size_t t1);
 size_t kern_heads_scratch_bytes_amx(size_t t, size_t d);
 
+/* Out of the other kernels of a table. */
+void kern_soften(const struct kern_ops *ops, const struct kern_soften_job *job);
+void kern_soften_avx512vnni(const struct kern_ops *ops, const struct kern_soften_job *job);
+
 #define KERN_DECLARE_LEVEL(level)                                                                 \
     double kern_peak_##level(enum kern_type type, size_t rounds);                                 \
     void kern_prep_bf16_##level(void *prepared, const float *x, size_t x_stride, size_t m,        \
@@ -87,6 +91,10 @@ void kern_gemm_int8_avx2vnni(const struct kern_gemm_job *job, size_t m0, size_t 
 
 /* A variant of neon for processors with dot products. */
 void kern_gemm_int8_neondot(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
+                            size_t n1);
+
+/* Rows of one block of 16. */
+void kern_gemm_int8_few_amx(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
                             size_t n1);
 
 KERN_DECLARE_LEVEL(generic)

@@ -56,6 +56,7 @@ static const struct kern_ops generic = {
     .peak = kern_peak_generic,
     .gemm = {[KERN_F32] = &f32_generic, [KERN_BF16] = &bf16_generic, [KERN_INT8] = &int8_generic},
     .heads = {&heads_generic, &heads_generic, &heads_generic},
+    .soften = kern_soften,
     ROW_KERNELS(generic),
 };
 
@@ -81,6 +82,7 @@ static const struct kern_ops avx2 = {
     .peak = kern_peak_avx2,
     .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2},
     .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
+    .soften = kern_soften,
     ROW_KERNELS(avx2),
 };
 
@@ -91,6 +93,7 @@ static const struct kern_ops avx2vnni = {
     .peak = kern_peak_avx2,
     .gemm = {[KERN_F32] = &f32_avx2, [KERN_BF16] = &bf16_avx2, [KERN_INT8] = &int8_avx2vnni},
     .heads = {&heads_avx2, &heads_avx2, &heads_avx2},
+    .soften = kern_soften,
     ROW_KERNELS(avx2),
 };
 
@@ -102,6 +105,7 @@ static const struct kern_ops avx512vnni = {
              [KERN_BF16] = &bf16_avx512vnni,
              [KERN_INT8] = &int8_avx512vnni},
     .heads = {&heads_avx512vnni, &heads_avx512vnni, &heads_avx512vnni},
+    .soften = kern_soften_avx512vnni,
     ROW_KERNELS(avx512vnni),
 };
 
@@ -111,6 +115,7 @@ static const struct kern_ops amx = {
     .peak = kern_peak_amx,
     .gemm = {[KERN_F32] = &f32_avx512vnni, [KERN_BF16] = &bf16_amx, [KERN_INT8] = &int8_amx},
     .heads = {&heads_avx512vnni, &heads_amx, &heads_amx},
+    .soften = kern_soften_avx512vnni,
     ROW_KERNELS(avx512vnni),
 };
 #endif
@@ -131,6 +136,7 @@ static const struct kern_ops neon = {
     .peak = kern_peak_neon,
     .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_neon, [KERN_INT8] = &int8_neon},
     .heads = {&heads_neon, &heads_neon, &heads_neon},
+    .soften = kern_soften,
     ROW_KERNELS(neon),
 };
 
@@ -141,6 +147,7 @@ static const struct kern_ops neondot = {
     .peak = kern_peak_neon,
     .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_neon, [KERN_INT8] = &int8_neondot},
     .heads = {&heads_neon, &heads_neon, &heads_neon},
+    .soften = kern_soften,
     ROW_KERNELS(neon),
 };
 
@@ -150,6 +157,7 @@ static const struct kern_ops i8mm = {
     .peak = kern_peak_i8mm,
     .gemm = {[KERN_F32] = &f32_neon, [KERN_BF16] = &bf16_i8mm, [KERN_INT8] = &int8_i8mm},
     .heads = {&heads_neon, &heads_neon, &heads_neon},
+    .soften = kern_soften,
     ROW_KERNELS(neon),
 };
 #endif

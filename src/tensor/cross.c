@@ -77,49 +77,84 @@ size_t tensor_cross_scratch_bytes(const struct tensor_cross *cross)
     return 2 * rows_bytes(cross) + prepared_bytes(cross);
 }
 
-/* results[m, n] = rows[m, k] w^T, through both halves of the rows where there are two. */
+/* results[m, n] = rows[m, k] w^T, from rows as `prepared` holds them. */
 static void multiply(const struct tensor_cross *cross, const struct buffers *b, const void *w,
                      size_t m, size_t n, size_t k)
 {
-    const struct kern_gemm *gemm = gemm_of(cross);
-    const size_t stride = longest(cross), rows = m * rows_per_query(cross);
-    if (rows > m)
-        for (size_t i = 0; i < m; i++)
-            cross->ops->int8_residual(b->rows + (m + i) * stride, b->rows + i * stride, k);
-    gemm->prepare(b->prepared, b->rows, stride, rows, k, 0, rows);
     const struct kern_gemm_job job = {.x = b->prepared,
                                       .w = w,
                                       .out = b->results,
-                                      .m = rows,
+                                      .m = m,
                                       .n = n,
                                       .k = k,
-                                      .out_stride = stride};
-    gemm->run(&job, 0, rows, 0, n);
-    if (rows > m)
-        for (size_t i = 0; i < m; i++)
-            cross->ops->add(b->results + i * stride, b->results + i * stride,
-                            b->results + (m + i) * stride, n);
+                                      .out_stride = longest(cross)};
+    gemm_of(cross)->run(&job, 0, m, 0, n);
+}
+
+static void run_plain(const struct tensor_cross *cross, const struct buffers *b, const void *keys,
+                      const void *values, float *const *out, float *const *scores, size_t m)
+{
+    const struct kern_gemm *gemm = gemm_of(cross);
+    const size_t stride = longest(cross), n_keys = cross->n_keys, d = cross->d;
+    gemm->prepare(b->prepared, b->rows, stride, m, d, 0, m);
+    multiply(cross, b, keys, m, n_keys, d);
+    for (size_t i = 0; i < m; i++) {
+        float *row = b->results + i * stride;
+        if (scores && scores[i])
+            memcpy(scores[i], row, n_keys * sizeof(float));
+        cross->ops->softmax(row, n_keys);
+    }
+    gemm->prepare(b->prepared, b->results, stride, m, n_keys, 0, m);
+    multiply(cross, b, values, m, d, n_keys);
+    for (size_t i = 0; i < m; i++)
+        memcpy(out[i], b->results + i * stride, d * sizeof(float));
+}
+
+/* Every row twice: rounded, and what rounding left. While scores are softened, the values are
+ * fetched.                                                                                      */
+static void run_int8(const struct tensor_cross *cross, const struct buffers *b, const void *keys,
+                     const void *values, float *const *out, float *const *scores, size_t m)
+{
+    const struct kern_gemm *gemm = gemm_of(cross);
+    const size_t stride = longest(cross), n_keys = cross->n_keys, d = cross->d;
+    const size_t share = gemm->packed_bytes(d, n_keys) / m;
+    for (size_t i = 0; i < m; i++)
+        cross->ops->int8_residual(b->rows + (m + i) * stride, b->rows + i * stride, d);
+    gemm->prepare(b->prepared, b->rows, stride, 2 * m, d, 0, 2 * m);
+    multiply(cross, b, keys, 2 * m, n_keys, d);
+    for (size_t i = 0; i < m; i++) {
+        float *row = b->results + i * stride;
+        const struct kern_soften_job job = {.high = row,
+                                            .low = b->results + (m + i) * stride,
+                                            .sum = scores && scores[i] ? scores[i] : row,
+                                            .weights = b->rows + i * stride,
+                                            .prepared = b->prepared,
+                                            .n = n_keys,
+                                            .m = m,
+                                            .row = i,
+                                            .fetch = (const char *)values + i * share,
+                                            .fetch_bytes = share};
+        cross->ops->soften(cross->ops, &job);
+    }
+    multiply(cross, b, values, 2 * m, d, n_keys);
+    for (size_t i = 0; i < m; i++)
+        cross->ops->add(out[i], b->results + i * stride, b->results + (m + i) * stride, d);
 }
 
 void tensor_cross_run(const struct tensor_cross *cross, const void *head, const float *const *q,
                       float *const *out, float *const *scores, size_t m, float scale, void *scratch)
 {
-    const size_t stride = longest(cross), n_keys = cross->n_keys, d = cross->d;
+    const size_t stride = longest(cross);
+    const void *values = (const unsigned char *)head + keys_bytes(cross);
     struct buffers b = {.rows = scratch};
     b.results = b.rows + rows_bytes(cross) / sizeof(float);
     b.prepared = b.results + rows_bytes(cross) / sizeof(float);
 
     for (size_t i = 0; i < m; i++)
-        for (size_t c = 0; c < d; c++)
+        for (size_t c = 0; c < cross->d; c++)
             b.rows[i * stride + c] = q[i][c] * scale;
-    multiply(cross, &b, head, m, n_keys, d);
-    for (size_t i = 0; i < m; i++) {
-        if (scores && scores[i])
-            memcpy(scores[i], b.results + i * stride, n_keys * sizeof(float));
-        cross->ops->softmax(b.results + i * stride, n_keys);
-        memcpy(b.rows + i * stride, b.results + i * stride, n_keys * sizeof(float));
-    }
-    multiply(cross, &b, (const unsigned char *)head + keys_bytes(cross), m, d, n_keys);
-    for (size_t i = 0; i < m; i++)
-        memcpy(out[i], b.results + i * stride, d * sizeof(float));
+    if (cross->type == KERN_INT8)
+        run_int8(cross, &b, head, values, out, scores, m);
+    else
+        run_plain(cross, &b, head, values, out, scores, m);
 }

@@ -195,6 +195,60 @@ static void check_residual(const struct kern_ops *ops, float *x, size_t n)
     guarded_destroy(&g);
 }
 
+/* Two queries beside each other: the second row and the fourth receive the result. */
+static void soften(const struct kern_ops *ops,
+                   void (*run)(const struct kern_ops *, const struct kern_soften_job *),
+                   const float *high, const float *low, size_t n, float *sum, void *prepared)
+{
+    struct guarded g;
+    const struct kern_soften_job job = {.high = high,
+                                        .low = low,
+                                        .sum = sum,
+                                        .weights = guarded_create(&g, n * sizeof(float), 4),
+                                        .prepared = prepared,
+                                        .n = n,
+                                        .m = 2,
+                                        .row = 1,
+                                        .fetch = high,
+                                        .fetch_bytes = n * sizeof(float)};
+    run(ops, &job);
+    guarded_destroy(&g);
+}
+
+static void check_soften(const struct kern_ops *ops, float *x, size_t n)
+{
+    float low[MOST], sum[MOST], same_sum[MOST];
+    const struct kern_ops *plain = kern_select(KERN_GENERIC);
+    const size_t bytes = plain->gemm[KERN_INT8]->prepared_bytes(4, n);
+    struct guarded g, same_g;
+    void *prepared = guarded_create(&g, bytes, 0), *same = guarded_create(&same_g, bytes, 0);
+    random_fill(low, n, 9);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = n > 8 && i % 11 == 5 ? -INFINITY : x[i] * 10.0f;
+        low[i] *= 0.1f;
+    }
+    soften(ops, ops->soften, x, low, n, sum, prepared);
+    soften(plain, plain->soften, x, low, n, same_sum, same);
+    assert_same_bits(sum, same_sum, n);
+    assert_memory_equal(prepared, same, bytes);   /* rows that are not written hold the guard */
+    soften(ops, ops->soften, x, low, n, x, same); /* the sum may take the place of a row */
+    assert_same_bits(x, sum, n);
+    assert_memory_equal(prepared, same, bytes);
+    for (size_t i = 0; i < n; i++)
+        x[i] = -INFINITY;
+    soften(ops, ops->soften, x, low, n, sum, prepared);
+    soften(plain, plain->soften, x, low, n, same_sum, same);
+    assert_memory_equal(prepared, same, bytes);
+    guarded_destroy(&g);
+    guarded_destroy(&same_g);
+}
+
+static void softening_agrees_with_its_parts(void **state)
+{
+    (void)state;
+    every_size(check_soften);
+}
+
 static void residual_is_what_rounding_left(void **state)
 {
     (void)state;
@@ -326,7 +380,7 @@ static void tables_have_no_holes(void **state)
         const struct kern_ops *o = level[l];
         for (int type = 0; type < KERN_N_TYPES; type++)
             assert_true(o->gemm[type] && o->heads[type]);
-        assert_true(o->attn_row && o->layer_norm && o->gelu && o->add && o->softmax &&
+        assert_true(o->attn_row && o->layer_norm && o->gelu && o->add && o->softmax && o->soften &&
                     o->log_sum_exp && o->max && o->dot && o->conv3_rows && o->power_spectrum);
     }
 }
@@ -341,6 +395,7 @@ int main(void)
         cmocka_unit_test(dot_and_add_match),
         cmocka_unit_test(gelu_is_accurate_and_levels_agree),
         cmocka_unit_test(residual_is_what_rounding_left),
+        cmocka_unit_test(softening_agrees_with_its_parts),
         cmocka_unit_test(exponential_is_accurate),
         cmocka_unit_test(convolution_rows_are_padded),
         cmocka_unit_test(half_precision_round_trips),

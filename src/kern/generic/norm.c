@@ -4,6 +4,7 @@
  * that levels with registers of 4, 8 or 16 floats can add in exactly this order and give the same
  * bits.                                                                                         */
 #include <math.h>
+#include <string.h>
 
 #include "kern/generic/approx.h"
 #include "kern/levels.h"
@@ -88,4 +89,17 @@ float kern_dot_generic(const float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++)
         lane[i % LANES] = fmaf(a[i], b[i], lane[i % LANES]);
     return fold(lane);
+}
+
+void kern_soften(const struct kern_ops *ops, const struct kern_soften_job *job)
+{
+    const struct kern_gemm *gemm = ops->gemm[KERN_INT8];
+    const size_t rows = 2 * job->m, high = job->row, low = job->m + job->row;
+    ops->add(job->sum, job->high, job->low, job->n);
+    memcpy(job->weights, job->sum, job->n * sizeof(float));
+    ops->softmax(job->weights, job->n);
+    /* With a stride of 0 every row of the input is the same. */
+    gemm->prepare(job->prepared, job->weights, 0, rows, job->n, high, high + 1);
+    ops->int8_residual(job->weights, job->weights, job->n);
+    gemm->prepare(job->prepared, job->weights, 0, rows, job->n, low, low + 1);
 }

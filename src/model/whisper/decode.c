@@ -17,8 +17,8 @@
 
 #include "model/whisper/parts.h"
 
-/* Attention smaller than this many multiply-adds runs on the caller: waking workers costs more. */
-#define INLINE_MACS 100000
+/* Attention smaller than this many multiply-adds runs on the caller: a region costs more. */
+#define INLINE_MACS 16000
 
 /* One new token: which row it belongs to and its index among that row's new tokens. */
 struct place {

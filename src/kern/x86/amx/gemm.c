@@ -292,6 +292,10 @@ __attribute__((always_inline)) static inline void product(const struct kern_gemm
 
 void kern_gemm_int8_amx(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, size_t n1)
 {
+    if (m0 / 16 == (m1 - 1) / 16) {
+        kern_gemm_int8_few_amx(job, m0, m1, n0, n1);
+        return;
+    }
     const char *blocks = (const char *)job->x + kern_prep_int8_head(job->m);
     product(job, blocks, kern_chunks(job->k, KERN_CHUNK_INT8), m0, m1, n0, n1, true);
 }

@@ -136,12 +136,29 @@ void kern_heads_run_avx512vnni(const void *packed, size_t t, size_t d, float *ou
         attend(&head, row, 1);
 }
 
+static inline size_t cell_of(const struct kern_attn_row_job *job, size_t i)
+{
+    return job->cells ? (size_t)job->cells[i] : i;
+}
+
+static inline void prefetch_row(const float *row, size_t d)
+{
+    for (size_t c = 0; c < d; c += W)
+        _mm_prefetch((const char *)(row + c), _MM_HINT_T0);
+}
+
+/* Cells lie kilobytes apart and a head reads a few lines of each, which no hardware guesses: keys
+ * are asked for AHEAD cells before their turn, values while the keys go by.                     */
 void kern_attn_row_avx512vnni(const struct kern_attn_row_job *job)
 {
+    enum { AHEAD = 8 };
     const size_t d = job->d;
     for (size_t i = 0; i < job->n_keys; i++) {
-        const size_t cell = job->cells ? (size_t)job->cells[i] : i;
+        const size_t cell = cell_of(job, i);
         const float *key = job->k + cell * job->kv_stride;
+        if (i + AHEAD < job->n_keys)
+            prefetch_row(job->k + cell_of(job, i + AHEAD) * job->kv_stride, d);
+        prefetch_row(job->v + cell * job->kv_stride, d);
         __m512 sum = _mm512_setzero_ps();
         for (size_t c = 0; c < d; c += W) {
             const __mmask16 mask = mask16(d - c);
@@ -158,7 +175,7 @@ void kern_attn_row_avx512vnni(const struct kern_attn_row_job *job)
         for (size_t p = 0; p < 4; p++)
             mask[p] = c + p * W < d ? mask16(d - c - p * W) : 0;
         for (size_t i = 0; i < job->n_keys; i++) {
-            const size_t cell = job->cells ? (size_t)job->cells[i] : i;
+            const size_t cell = cell_of(job, i);
             const float *v = job->v + cell * job->kv_stride + c;
             const __m512 weight = _mm512_set1_ps(job->scores[i]);
             for (size_t p = 0; p < 4; p++)
