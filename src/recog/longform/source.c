@@ -12,6 +12,7 @@
 enum {
     KEEP_SAMPLES = 60 * AUDIO_RATE_HZ, /* how far back a read costs nothing */
     READ_SAMPLES = AUDIO_RATE_HZ,
+    ROOM_SAMPLES = KEEP_SAMPLES + 20 * AUDIO_RATE_HZ, /* what is kept moves when this is full */
     LEAD_FRAMES = 2, /* frames before the first whose samples its window reaches */
 };
 
@@ -24,7 +25,7 @@ struct recog_source {
     struct audio_reader *reader;
     char *path;
     struct audio_decode_options options;
-    float *window; /* [KEEP_SAMPLES + READ_SAMPLES] */
+    float *window; /* [ROOM_SAMPLES] */
     int64_t window_first;
     size_t n_window;
     int64_t length;    /* -1 until the end was seen */
@@ -52,7 +53,7 @@ enum auricle_error recog_source_open(const char *path, const struct audio_decode
     source->length = -1;
     source->allowance = INT64_MAX;
     source->path = au_strdup(path);
-    source->window = au_alloc_array(KEEP_SAMPLES + READ_SAMPLES, sizeof(float));
+    source->window = au_alloc_array(ROOM_SAMPLES, sizeof(float));
     enum auricle_error error = AURICLE_E_NOMEM;
     if (source->path && source->window) {
         int64_t begin = au_now_ns();
@@ -107,7 +108,7 @@ void recog_source_close(struct recog_source *source)
 /* Decode one more block into the window, letting go of what is too old. */
 static enum auricle_error advance(struct recog_source *source, struct au_fault *fault)
 {
-    if (source->n_window > KEEP_SAMPLES) {
+    if (source->n_window > ROOM_SAMPLES - READ_SAMPLES) {
         size_t drop = source->n_window - KEEP_SAMPLES;
         memmove(source->window, source->window + drop, KEEP_SAMPLES * sizeof(float));
         source->window_first += (int64_t)drop;
