@@ -117,8 +117,6 @@ struct kern_soften_job {
     float *weights;          /* [n] scratch */
     void *prepared;
     size_t n, m, row;
-    const void *fetch; /* memory that is read next and may be fetched meanwhile, or NULL */
-    size_t fetch_bytes;
 };
 
 /* ---- The table ------------------------------------------------------------------------------- */

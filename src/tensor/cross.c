@@ -110,14 +110,12 @@ static void run_plain(const struct tensor_cross *cross, const struct buffers *b,
         memcpy(out[i], b->results + i * stride, d * sizeof(float));
 }
 
-/* Every row twice: rounded, and what rounding left. While scores are softened, the values are
- * fetched.                                                                                      */
+/* Every row twice: rounded, and what rounding left. */
 static void run_int8(const struct tensor_cross *cross, const struct buffers *b, const void *keys,
                      const void *values, float *const *out, float *const *scores, size_t m)
 {
     const struct kern_gemm *gemm = gemm_of(cross);
     const size_t stride = longest(cross), n_keys = cross->n_keys, d = cross->d;
-    const size_t share = gemm->packed_bytes(d, n_keys) / m;
     for (size_t i = 0; i < m; i++)
         cross->ops->int8_residual(b->rows + (m + i) * stride, b->rows + i * stride, d);
     gemm->prepare(b->prepared, b->rows, stride, 2 * m, d, 0, 2 * m);
@@ -131,9 +129,7 @@ static void run_int8(const struct tensor_cross *cross, const struct buffers *b, 
                                             .prepared = b->prepared,
                                             .n = n_keys,
                                             .m = m,
-                                            .row = i,
-                                            .fetch = (const char *)values + i * share,
-                                            .fetch_bytes = share};
+                                            .row = i};
         cross->ops->soften(cross->ops, &job);
     }
     multiply(cross, b, values, 2 * m, d, n_keys);

@@ -208,9 +208,7 @@ static void soften(const struct kern_ops *ops,
                                         .prepared = prepared,
                                         .n = n,
                                         .m = 2,
-                                        .row = 1,
-                                        .fetch = high,
-                                        .fetch_bytes = n * sizeof(float)};
+                                        .row = 1};
     run(ops, &job);
     guarded_destroy(&g);
 }

@@ -1,29 +1,13 @@
 /* Softmax on its way into an int8 product, for AVX-512: five passes over a row that stays in the
- * first-level cache, where the same by single kernels takes twelve.
- *
- * Meanwhile the memory that the caller reads next is fetched into the second level, a few lines
- * with every register of work, so that the bus does not rest: the values of an attention head
- * are as many bytes as its keys.                                                                 */
+ * first-level cache, where the same by single kernels takes twelve. (To fetch the
+ * values of the head meanwhile was tried: what it saves later it costs here.)                    */
 #include <math.h>
 
 #include "kern/levels.h"
 #include "kern/x86/avx512vnni/quant.h"
 
-struct fetcher {
-    const char *at, *end;
-};
-
-static inline void fetch_lines(struct fetcher *f, size_t lines)
-{
-    if ((size_t)(f->end - f->at) < lines * 64)
-        return;
-    for (size_t i = 0; i < lines; i++)
-        _mm_prefetch(f->at + i * 64, _MM_HINT_T1);
-    f->at += lines * 64;
-}
-
 /* sum = high + low; returns the largest (a NaN never wins). */
-static float add_rows(const struct kern_soften_job *job, struct fetcher *f)
+static float add_rows(const struct kern_soften_job *job)
 {
     const __m512 none = _mm512_set1_ps(-INFINITY);
     __m512 largest = none;
@@ -33,13 +17,12 @@ static float add_rows(const struct kern_soften_job *job, struct fetcher *f)
                                          _mm512_maskz_loadu_ps(mask, job->low + i));
         _mm512_mask_storeu_ps(job->sum + i, mask, sum);
         largest = _mm512_max_ps(_mm512_mask_mov_ps(none, mask, sum), largest);
-        fetch_lines(f, 3);
     }
     return _mm512_reduce_max_ps(largest);
 }
 
 /* weights = exp(sum - largest); returns their sum, in 64 lanes as everywhere. */
-static float exponentials(const struct kern_soften_job *job, float largest, struct fetcher *f)
+static float exponentials(const struct kern_soften_job *job, float largest)
 {
     const __m512 m = _mm512_set1_ps(largest);
     __m512 lane[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
@@ -51,14 +34,13 @@ static float exponentials(const struct kern_soften_job *job, float largest, stru
             const __m512 e = exp512(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, job->sum + at), m));
             lane[j] = _mm512_mask_add_ps(lane[j], mask, lane[j], e);
             _mm512_mask_storeu_ps(job->weights + at, mask, e);
-            fetch_lines(f, 6);
         }
     }
     return fold64(lane);
 }
 
 /* weights *= inverse; returns the largest magnitude. */
-static float scale_weights(const struct kern_soften_job *job, __m512 inverse, struct fetcher *f)
+static float scale_weights(const struct kern_soften_job *job, __m512 inverse)
 {
     __m512 largest = _mm512_setzero_ps();
     for (size_t i = 0; i < job->n; i += W) {
@@ -66,7 +48,6 @@ static float scale_weights(const struct kern_soften_job *job, __m512 inverse, st
         const __m512 weight = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, job->weights + i), inverse);
         _mm512_mask_storeu_ps(job->weights + i, mask, weight);
         largest = larger_magnitude(largest, weight);
-        fetch_lines(f, 3);
     }
     return _mm512_reduce_max_ps(largest);
 }
@@ -87,7 +68,7 @@ static struct prepared_row row_of(const struct kern_soften_job *job, size_t row)
 
 /* Quantise the weights; what rounding left takes their place. Returns its largest magnitude. */
 static float quantise_weights(const struct kern_soften_job *job, float largest,
-                              struct prepared_row to, struct fetcher *f)
+                              struct prepared_row to)
 {
     const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
     const __m512 scale = _mm512_set1_ps(largest / 127.0f);
@@ -107,35 +88,31 @@ static float quantise_weights(const struct kern_soften_job *job, float largest,
             left = larger_magnitude(left, rest);
         }
         _mm512_store_si512(to.tiles, pack_bytes(part));
-        fetch_lines(f, 12);
     }
     return _mm512_reduce_max_ps(left);
 }
 
-static void quantise_rest(const struct kern_soften_job *job, float largest, struct prepared_row to,
-                          struct fetcher *f)
+static void quantise_rest(const struct kern_soften_job *job, float largest, struct prepared_row to)
 {
     const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
     *to.scale = largest / 127.0f;
     for (size_t i = 0; i < job->n; i += KERN_CHUNK_INT8, to.tiles += KERN_TILE_BYTES) {
         _mm512_store_si512(to.tiles, quantise_chunk(job->weights + i, job->n - i, inverse));
-        fetch_lines(f, 8);
     }
 }
 
 void kern_soften_avx512vnni(const struct kern_ops *ops, const struct kern_soften_job *job)
 {
-    struct fetcher f = {job->fetch, (const char *)job->fetch + job->fetch_bytes};
     (void)ops;
-    const float highest = add_rows(job, &f);
+    const float highest = add_rows(job);
     float largest = 0.0f;
     if (highest > -INFINITY) {
-        const float inverse = 1.0f / exponentials(job, highest, &f);
-        largest = scale_weights(job, _mm512_set1_ps(inverse), &f);
+        const float inverse = 1.0f / exponentials(job, highest);
+        largest = scale_weights(job, _mm512_set1_ps(inverse));
     } else {
         for (size_t i = 0; i < job->n; i += W)
             _mm512_mask_storeu_ps(job->weights + i, mask16(job->n - i), _mm512_setzero_ps());
     }
-    const float left = quantise_weights(job, largest, row_of(job, job->row), &f);
-    quantise_rest(job, left, row_of(job, job->m + job->row), &f);
+    const float left = quantise_weights(job, largest, row_of(job, job->row));
+    quantise_rest(job, left, row_of(job, job->m + job->row));
 }
