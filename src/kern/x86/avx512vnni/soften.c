@@ -1,4 +1,4 @@
-/* Softmax on its way into an int8 product, for AVX-512: five passes over a row that stays in the
+/* Softmax on its way into an int8 product, for AVX-512: four passes over a row that stays in the
  * first-level cache, where the same by single kernels takes twelve. (To fetch the
  * values of the head meanwhile was tried: what it saves later it costs here.)                    */
 #include <math.h>
@@ -21,35 +21,25 @@ static float add_rows(const struct kern_soften_job *job)
     return _mm512_reduce_max_ps(largest);
 }
 
-/* weights = exp(sum - largest); returns their sum, in 64 lanes as everywhere. */
-static float exponentials(const struct kern_soften_job *job, float largest)
+/* weights = exp(sum - highest); returns their sum, in 64 lanes as everywhere, and the largest. */
+static float exponentials(const struct kern_soften_job *job, float highest, float *largest)
 {
-    const __m512 m = _mm512_set1_ps(largest);
+    const __m512 m = _mm512_set1_ps(highest);
     __m512 lane[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
                       _mm512_setzero_ps()};
+    __m512 most = _mm512_setzero_ps();
     for (size_t i = 0; i < job->n; i += 4 * W) {
         for (size_t j = 0; j < 4 && i + j * W < job->n; j++) {
             const size_t at = i + j * W;
             const __mmask16 mask = mask16(job->n - at);
             const __m512 e = exp512(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, job->sum + at), m));
             lane[j] = _mm512_mask_add_ps(lane[j], mask, lane[j], e);
+            most = _mm512_mask_max_ps(most, mask, e, most);
             _mm512_mask_storeu_ps(job->weights + at, mask, e);
         }
     }
+    *largest = _mm512_reduce_max_ps(most);
     return fold64(lane);
-}
-
-/* weights *= inverse; returns the largest magnitude. */
-static float scale_weights(const struct kern_soften_job *job, __m512 inverse)
-{
-    __m512 largest = _mm512_setzero_ps();
-    for (size_t i = 0; i < job->n; i += W) {
-        const __mmask16 mask = mask16(job->n - i);
-        const __m512 weight = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, job->weights + i), inverse);
-        _mm512_mask_storeu_ps(job->weights + i, mask, weight);
-        largest = larger_magnitude(largest, weight);
-    }
-    return _mm512_reduce_max_ps(largest);
 }
 
 /* A row of prepared activations, and its scale. */
@@ -66,8 +56,9 @@ static struct prepared_row row_of(const struct kern_soften_job *job, size_t row)
                                                                    kern_prep_row(row, chunks)};
 }
 
-/* Quantise the weights; what rounding left takes their place. Returns its largest magnitude. */
-static float quantise_weights(const struct kern_soften_job *job, float largest,
+/* Scale the weights by `factor` and quantise them; what rounding left takes their place. Returns
+ * its largest magnitude.                                                                         */
+static float quantise_weights(const struct kern_soften_job *job, __m512 factor, float largest,
                               struct prepared_row to)
 {
     const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
@@ -79,7 +70,8 @@ static float quantise_weights(const struct kern_soften_job *job, float largest,
         for (size_t j = 0; j < 4; j++) {
             const size_t at = i + j * W;
             const __mmask16 mask = at < job->n ? mask16(job->n - at) : 0;
-            const __m512 weight = _mm512_maskz_loadu_ps(mask, job->weights + at);
+            const __m512 weight = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, job->weights + at),
+                                                factor);
             part[j] = _mm512_maskz_mov_epi32(mask, round_to_int(weight, inverse));
             const __m512 kept = _mm512_cvtepi32_ps(
                 _mm512_max_epi32(part[j], _mm512_set1_epi32(-127)));
@@ -105,14 +97,16 @@ void kern_soften_avx512vnni(const struct kern_ops *ops, const struct kern_soften
 {
     (void)ops;
     const float highest = add_rows(job);
-    float largest = 0.0f;
+    float factor = 0.0f, largest = 0.0f;
     if (highest > -INFINITY) {
-        const float inverse = 1.0f / exponentials(job, highest);
-        largest = scale_weights(job, _mm512_set1_ps(inverse));
+        factor = 1.0f / exponentials(job, highest, &largest);
+        largest *= factor; /* rounding keeps order: this is the largest of the scaled ones */
+        largest = largest > 0.0f ? largest : 0.0f;
     } else {
         for (size_t i = 0; i < job->n; i += W)
             _mm512_mask_storeu_ps(job->weights + i, mask16(job->n - i), _mm512_setzero_ps());
     }
-    const float left = quantise_weights(job, largest, row_of(job, job->row));
+    const float left = quantise_weights(job, _mm512_set1_ps(factor), largest,
+                                        row_of(job, job->row));
     quantise_rest(job, left, row_of(job, job->m + job->row));
 }
