@@ -1,8 +1,11 @@
 /* auricle lang: which language is spoken in recordings.
  *
- * Of each recording the first 30 s of speech are laid side by side, as auricle transcribe does with
- * its first window, and the model is asked once. The rest of the recording is not read.          */
+ * Each recording is begun as auricle transcribe begins it, and left when the language is known: so
+ * both hear the same 30 s of speech, and say the same. With --vad off the first 30 s are heard as
+ * the original's detect_language hears them, with silence after what is shorter; transcription
+ * pads such a window with zeros of the spectrum, as it decodes it. The rest is not read.         */
 #include <stdlib.h>
+#include <string.h>
 
 #include "app/input.h"
 #include "app/interrupt.h"
@@ -11,15 +14,14 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "recog/engine.h"
-#include "recog/longform/source.h"
-#include "recog/voice/vad.h"
+#include "recog/message.h"
+#include "recog/session.h"
 
 enum {
     WINDOW = 30 * AUDIO_RATE_HZ, /* what the model hears at once */
-    BLOCK = AUDIO_RATE_HZ,       /* samples fed to the detector at a time */
     MAX_LANGUAGES = 128          /* as auricle_detect_language may fill in */
 };
+_Static_assert(TEXT_MAX_LANGUAGES <= MAX_LANGUAGES, "a session's languages have room");
 
 struct lang_args {
     struct app_transcribe_args base; /* first; of it the model, the input and --vad */
@@ -34,8 +36,7 @@ struct run {
     const struct app_parsed *parsed;
     bool *bad; /* [n_operands] */
     struct auricle_engine *engine;
-    struct recog_vad *vad; /* NULL: everything counts as speech */
-    float *block, *voice;  /* [BLOCK], [WINDOW] */
+    float *sound; /* [WINDOW] with --vad off, else NULL */
     struct app_results results;
     bool input_failed;
 };
@@ -44,64 +45,72 @@ struct run {
 struct work {
     struct run *run;
     const char *input, *label;
-    struct recog_source *source;
-    int64_t fed;    /* samples given to the detector */
-    size_t n_voice; /* collected */
-    bool full;
+    struct recog_source *source;     /* the session's, where there is one */
+    struct auricle_session *session; /* NULL with --vad off */
+    size_t n_heard;                  /* samples that the model was shown */
     float probabilities[MAX_LANGUAGES];
     size_t n_languages;
     size_t order[MAX_LANGUAGES]; /* likeliest first */
 };
 
-/* ---- The first 30 s of speech ---------------------------------------------------------------- */
+/* ---- Hearing --------------------------------------------------------------------------------- */
 
-/* Add one stretch. One that does not fit ends it, unless it is the first. */
-static enum auricle_error add(struct work *work, const struct recog_speech *speech,
-                              struct au_fault *fault)
+/* A session up to the point where it knows the language, or finds no speech. */
+static enum auricle_error hear_speech(struct work *work, struct auricle_message *message)
 {
-    size_t length = (size_t)(speech->end - speech->start), room = WINDOW - work->n_voice, got = 0;
-    work->full = length >= room;
-    if (length > room && work->n_voice)
-        return AURICLE_OK;
-    length = length < room ? length : room;
-    enum auricle_error error = recog_source_read(work->source, speech->start, length,
-                                                 work->run->voice + work->n_voice, &got, fault);
-    if (!error)
-        work->n_voice += got;
-    return error;
-}
-
-static enum auricle_error add_ready(struct work *work, struct au_fault *fault)
-{
-    struct recog_speech speech;
+    struct auricle_engine *engine = work->run->engine;
+    struct auricle_session *session = work->session;
     enum auricle_error error = AURICLE_OK;
-    while (!error && !work->full && recog_vad_next(work->run->vad, &speech))
-        error = add(work, &speech, fault);
-    return error;
+    while (!error && session->language < 0 && !auricle_session_finished(session) &&
+           !app_interrupted()) {
+        struct auricle_unit *unit;
+        error = auricle_session_next(session, &unit, message);
+        if (error || !unit)
+            continue;
+        auricle_engine_run(engine, &unit, 1);
+        error = auricle_session_complete(session, unit, message);
+    }
+    if (error || session->language < 0)
+        return error;
+    work->n_heard = (size_t)session->language_samples;
+    work->n_languages = (size_t)engine->specials->n_languages;
+    memcpy(work->probabilities, session->language_probabilities,
+           work->n_languages * sizeof *work->probabilities);
+    return AURICLE_OK;
 }
 
-static enum auricle_error collect(struct work *work, struct au_fault *fault)
+static enum auricle_error hear_sound(struct work *work, struct auricle_message *message)
 {
     struct run *run = work->run;
-    size_t n = BLOCK;
-    enum auricle_error error = AURICLE_OK;
-    if (!run->vad)
-        return recog_source_read(work->source, 0, WINDOW, run->voice, &work->n_voice, fault);
-    recog_vad_reset(run->vad);
-    while (!error && !work->full && n == BLOCK && !app_interrupted()) {
-        error = recog_source_read(work->source, work->fed, BLOCK, run->block, &n, fault);
-        if (error)
-            return error;
-        work->fed += (int64_t)n;
-        for (size_t done = 0; done < n && !error && !work->full;) {
-            done += recog_vad_feed(run->vad, run->block + done, n - done);
-            error = add_ready(work, fault);
-        }
-    }
-    if (error || work->full || app_interrupted())
+    struct au_fault fault = {0};
+    enum auricle_error error = recog_source_read(work->source, 0, WINDOW, run->sound,
+                                                 &work->n_heard, &fault);
+    if (error || !work->n_heard || app_interrupted())
+        return recog_message(error, &fault, message);
+    return auricle_detect_language(run->engine, run->sound, work->n_heard, work->probabilities,
+                                   &work->n_languages, message);
+}
+
+static enum auricle_error open_input(struct work *work, struct au_fault *fault)
+{
+    const struct auricle_options *options = &work->run->args->base.options;
+    const struct audio_decode_options decoding = app_input_decoding(options, AUDIO_RATE_HZ);
+    enum auricle_error error = recog_source_open(work->input, &decoding, &work->source, fault);
+    if (error || work->run->sound)
         return error;
-    recog_vad_finish(run->vad);
-    return add_ready(work, fault);
+    struct recog_source *source = work->source;
+    work->source = NULL; /* taken, on failure too */
+    error = recog_session_create(work->run->engine, source, options, NULL, &work->session, fault);
+    if (!error)
+        work->source = source;
+    return error;
+}
+
+static void close_input(struct work *work)
+{
+    if (!work->session)
+        recog_source_close(work->source);
+    auricle_session_destroy(work->session);
 }
 
 /* ---- The model ------------------------------------------------------------------------------- */
@@ -120,21 +129,14 @@ static void sort(struct work *work)
 static enum auricle_error detect(struct work *work, struct au_fault *fault)
 {
     struct auricle_message message = {""};
-    const struct audio_decode_options decoding = app_input_decoding(&work->run->args->base.options,
-                                                                    AUDIO_RATE_HZ);
-    enum auricle_error error = recog_source_open(work->input, &decoding, &work->source, fault);
-    if (!error)
-        error = collect(work, fault);
-    if (error || app_interrupted())
+    enum auricle_error error = open_input(work, fault);
+    if (error)
         return error;
-    if (recog_source_length(work->source) == 0)
-        return au_fail(fault, AURICLE_E_NO_AUDIO, "%s: holds no sound (0 samples)", work->label);
-    if (!work->n_voice)
-        return AURICLE_OK;
-    error = auricle_detect_language(work->run->engine, work->run->voice, work->n_voice,
-                                    work->probabilities, &work->n_languages, &message);
+    error = work->session ? hear_speech(work, &message) : hear_sound(work, &message);
     if (error)
         return au_fail(fault, error, "%s", message.text);
+    if (recog_source_length(work->source) == 0 && !app_interrupted())
+        return au_fail(fault, AURICLE_E_NO_AUDIO, "%s: holds no sound (0 samples)", work->label);
     sort(work);
     return AURICLE_OK;
 }
@@ -179,7 +181,7 @@ static void put_json(const struct work *work, struct au_buf *out)
     else
         au_json_put_null(&w);
     put_probability(&w, work->n_languages ? work->probabilities[work->order[0]] : 0.0F);
-    au_json_add_fixed(&w, "heard", (double)work->n_voice / AUDIO_RATE_HZ, 3);
+    au_json_add_fixed(&w, "heard", (double)work->n_heard / AUDIO_RATE_HZ, 3);
     au_json_key(&w, "languages");
     au_json_open_array(&w);
     for (size_t i = 0; i < n_shown(work); i++) {
@@ -209,10 +211,10 @@ static void write_result(const struct work *work)
     au_buf_deinit(&out);
     if (warning)
         app_warn(quiet, "%s: %s", work->label, warning);
-    if (!work->n_voice)
+    if (!work->n_heard)
         app_note(quiet, "%s: no speech was found", work->label);
     au_log(AU_LOG_INFO, "%s: told from %.1f s of %s", work->label,
-           (double)work->n_voice / AUDIO_RATE_HZ, run->vad ? "speech" : "sound");
+           (double)work->n_heard / AUDIO_RATE_HZ, work->session ? "speech" : "sound");
 }
 
 static void tell_language(struct run *run, const char *input)
@@ -225,29 +227,10 @@ static void tell_language(struct run *run, const char *input)
     } else if (!app_interrupted()) {
         write_result(&work);
     }
-    recog_source_close(work.source);
+    close_input(&work);
 }
 
 /* ---- The call -------------------------------------------------------------------------------- */
-
-/* With the options that auricle transcribe has for it. */
-static enum auricle_error make_detector(struct run *run, struct au_fault *fault)
-{
-    const struct auricle_options *o = &run->args->base.options;
-    if (o->vad == AURICLE_VAD_OFF)
-        return AURICLE_OK;
-    struct recog_vad_config config = {.model = o->vad == AURICLE_VAD_ENERGY ? NULL
-                                                                            : run->engine->vad,
-                                      .rate_hz = AUDIO_RATE_HZ,
-                                      .options = RECOG_VAD_DEFAULT,
-                                      .energy = RECOG_VAD_ENERGY_DEFAULT};
-    config.options.threshold = (double)o->vad_threshold;
-    config.options.min_speech_ms = o->vad_min_speech_ms;
-    config.options.min_silence_ms = o->vad_min_silence_ms;
-    config.options.speech_pad_ms = o->vad_speech_pad_ms;
-    config.options.max_speech_s = (double)WINDOW / AUDIO_RATE_HZ;
-    return recog_vad_create(&config, &run->vad, fault);
-}
 
 static int load(struct run *run, struct au_fault *fault)
 {
@@ -262,8 +245,6 @@ static int load(struct run *run, struct au_fault *fault)
                         "%s: knows English only and cannot tell languages apart; name a "
                         "multilingual model with --model",
                         info.path);
-    if (!error)
-        error = make_detector(run, fault);
     return error ? APP_EXIT_MODEL : APP_EXIT_OK;
 }
 
@@ -293,17 +274,16 @@ static int run_checked(const struct lang_args *args, const struct app_parsed *pa
     }
     struct run run = {.args = args, .parsed = parsed};
     run.bad = au_calloc(parsed->n_operands, sizeof *run.bad);
-    run.block = au_alloc_array(BLOCK, sizeof *run.block);
-    run.voice = au_alloc_array(WINDOW, sizeof *run.voice);
+    bool all_is_heard = args->base.options.vad == AURICLE_VAD_OFF;
+    if (all_is_heard)
+        run.sound = au_alloc_array(WINDOW, sizeof *run.sound);
     int code = APP_EXIT_INPUT;
-    if (run.bad && run.block && run.voice)
+    if (run.bad && (run.sound || !all_is_heard))
         code = run_all(&run);
     else
         app_error("out of memory");
-    recog_vad_destroy(run.vad);
     auricle_engine_destroy(run.engine);
-    au_free(run.voice);
-    au_free(run.block);
+    au_free(run.sound);
     au_free(run.bad);
     return code;
 }
@@ -317,6 +297,7 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
     app_transcribe_args_init(&args.base, 0, NULL);
     args.base.batch_size = 1; /* nothing is decoded: the least memory */
     args.base.options.best_of = 1;
+    args.base.long_form = AURICLE_LONG_FORM_BATCHED;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
     args.base.settings = &settings;
@@ -378,7 +359,8 @@ const struct app_command app_command_lang = {
     .summary = "tell which language is spoken in recordings",
     .operands = "FILE... | -",
     .about = "Tells which language is spoken, with the probability of each, from the first 30 "
-             "seconds of speech in every recording. The model must be a multilingual one.",
+             "seconds of speech in every recording: what auricle transcribe hears first, and tells "
+             "as its language. The model must be a multilingual one.",
     .examples = "  auricle lang talk.mp3\n"
                 "  auricle lang --top 1 *.flac\n"
                 "  auricle lang --all --format json --model small talk.mp3\n",

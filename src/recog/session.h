@@ -33,6 +33,9 @@ struct auricle_session {
     /* Token ids by index as in text_language_code: -1 for those that detection may not choose. */
     int32_t candidates[TEXT_MAX_LANGUAGES];
     float language_probability;
+    /* Of a detected language: what was detected, and in how much sound. */
+    float language_probabilities[TEXT_MAX_LANGUAGES];
+    int64_t language_samples;
     struct auricle_timings timings;
     int64_t started_ns;
 };

@@ -38,6 +38,29 @@ class Results(cli.Case):
         self.assertEqual(order, sorted(order, reverse=True))
         self.assertEqual((document["file"], document["heard"]), (JFK, 11.0))
 
+    def told(self, *args):
+        """Language and probability, by this command and by transcription."""
+        document = json.loads(lang("-q", "-f", "json", *args).stdout)
+        return document["language"], document["probability"]
+
+    def transcribed(self, *args):
+        done = run("transcribe", "-q", "-f", "json", "--model", MODEL, "--temperature", "0", *args)
+        self.expect(done, cli.OK)
+        document = json.loads(done.stdout)
+        return document["language"], round(document["language_probability"], 6)
+
+    def test_transcription_tells_the_same(self):
+        for vad in (["--vad", "energy"], ["--vad-model", SILERO]):
+            for sound in (JFK, CLIP, fixture("whisper-micro/long_75s.flac")):
+                with self.subTest(vad=vad, sound=sound):
+                    self.assertEqual(self.told(*vad, sound), self.transcribed(*vad, sound))
+        # Without a detector: what the original's transcription tells.
+        args = ("--vad", "off", "--compute-type", "f32", JFK)
+        (code, probability), (same, other) = self.told(*args), self.transcribed(
+            "--long-form", "sequential", *args)
+        self.assertEqual(code, same)
+        self.assertAlmostEqual(probability, other, delta=1e-4)
+
     def test_five_lines_unless_told_otherwise(self):
         done = lang(JFK)
         self.expect(done, cli.OK)

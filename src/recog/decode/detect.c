@@ -1,6 +1,8 @@
 /* Language detection. See detect.h. */
 #include "recog/decode/detect.h"
 
+#include <string.h>
+
 #include "recog/session.h"
 
 void recog_detect_deinit(struct recog_detect *detect)
@@ -40,4 +42,13 @@ int recog_detect_done(struct recog_detect *detect)
     for (int i = 1; i < detect->row.n_choose; i++)
         best = detect->probability[i] > detect->probability[best] ? i : best;
     return best;
+}
+
+void recog_detect_decide(struct recog_detect *detect, struct auricle_session *session,
+                         int64_t n_samples)
+{
+    session->language = recog_detect_done(detect);
+    session->language_probability = detect->probability[session->language];
+    session->language_samples = n_samples;
+    memcpy(session->language_probabilities, detect->probability, sizeof detect->probability);
 }

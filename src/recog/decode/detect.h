@@ -26,5 +26,8 @@ struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auric
                                        const struct whisper_window *window);
 /* After it ran: index of the likeliest language; probabilities stand in the struct. */
 int recog_detect_done(struct recog_detect *detect);
+/* The same, and it is the session's language from now on. n_samples: of sound in the window. */
+void recog_detect_decide(struct recog_detect *detect, struct auricle_session *session,
+                         int64_t n_samples);
 
 #endif

@@ -395,8 +395,8 @@ static enum auricle_error complete(void *self, struct auricle_unit *unit, struct
     enum auricle_error error = AURICLE_OK;
     if (b->detecting && unit == &b->detect.unit) {
         b->detecting = false;
-        b->session->language = recog_detect_done(&b->detect);
-        b->session->language_probability = b->detect.probability[b->session->language];
+        recog_detect_decide(&b->detect, b->session,
+                            recog_timeline_length(&used_slot(b, 0)->timeline));
         for (size_t i = 0; i < b->n_used; i++)
             recog_task_resume(used_slot(b, i)->task);
     } else {

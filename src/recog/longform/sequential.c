@@ -176,15 +176,6 @@ static struct auricle_unit *encode_unit(struct sequential *seq)
     return &seq->unit;
 }
 
-/* ---- Language -------------------------------------------------------------------------------- */
-
-static void language_decided(struct sequential *seq)
-{
-    struct auricle_session *session = seq->session;
-    session->language = recog_detect_done(&seq->detect);
-    session->language_probability = seq->detect.probability[session->language];
-}
-
 /* ---- Windows --------------------------------------------------------------------------------- */
 
 /* Move to the next place with audio; false at the end. */
@@ -390,8 +381,10 @@ static enum auricle_error complete(void *self, struct auricle_unit *unit, struct
         bool encoded = seq->phase == PHASE_LANGUAGE_ENCODE;
         seq->session->timings.encoder_windows += encoded;
         seq->phase = encoded ? PHASE_LANGUAGE_DECODE : PHASE_NEXT;
+        int64_t heard = seq->content_frames * AUDIO_MEL_HOP;
+        int64_t window = (int64_t)seq->window_frames * AUDIO_MEL_HOP;
         if (!encoded)
-            language_decided(seq);
+            recog_detect_decide(&seq->detect, seq->session, heard < window ? heard : window);
     } else {
         return au_fail(fault, AURICLE_E_STATE, "this unit was not handed out by this session");
     }
