@@ -349,5 +349,20 @@ class Streams(probe.Case):
         self.assertNotIn("transfer-encoding", answer.headers)
 
 
+class End(unittest.TestCase):
+    def test_connections_without_a_whole_header_end_with_the_server(self):
+        server = probe.Probe()
+        clients = [probe.Client(server) for _ in range(3)]
+        clients[1].send("GET /hello HTTP/1.1\r\nHo")
+        clients[2].send("no HTTP\r\n\r\n")  # refused, and read for a while yet
+        self.assertEqual(clients[2].answer().status, 400)
+        with probe.Client(server) as last:  # all of them were accepted before this one
+            self.assertEqual(last.request("/hello").status, 200)
+        self.assertEqual(server.stop(), "")
+        for client in clients:
+            self.assertTrue(client.at_end())
+            client.close()
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -167,11 +167,12 @@ static void close_everything(struct http_server *server)
         struct http_connection *next;
         for (struct http_connection *c = server->connections; c; c = next) {
             next = c->next;
-            if (c->mhd)
-                shutdown(c->fd, SHUT_RDWR);
-            else
+            if (!c->mhd) {
                 http_connection_free(c);
-            if (c->mhd && c->request) {
+                continue;
+            }
+            shutdown(c->fd, SHUT_RDWR);
+            if (c->request) {
                 c->request->gone = true;
                 http_request_resume(c->request);
             }
