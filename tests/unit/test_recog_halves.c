@@ -1,0 +1,178 @@
+/* A window whose text goes round in circles is heard again in halves, and what they say is kept.
+ *
+ * A session computes nothing itself, so its units are completed here without a model: the decoder
+ * writes what a script says, one line for each time a window is encoded. Of the bundled model only
+ * the vocabulary is used.                                                                        */
+#include <math.h>
+
+#include "recog/session.h"
+#include "support/support.h"
+
+enum { SECONDS = 20, PAUSE_AT = 9, RATE = 16000, MAX_WORDS = 200 };
+
+struct script {
+    const char *const *lines; /* what the n-th encoded window holds */
+    int n_lines, n_encoded;
+    int32_t tokens[MAX_WORDS]; /* of the present line, then end-of-text */
+    size_t n_tokens;
+};
+
+static struct auricle_engine *load(void)
+{
+    struct auricle_message message;
+    struct auricle_engine *engine = NULL;
+    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
+    char *model = au_test_source("models/nano");
+    options.model = model;
+    options.max_windows = 1;
+    options.threads = 1;
+    if (auricle_engine_create(&options, &engine, &message))
+        fail_msg("%s", message.text);
+    au_free(model);
+    return engine;
+}
+
+/* A tone with one pause. */
+static float *make_sound(void)
+{
+    float *samples = au_alloc_array(SECONDS * RATE, sizeof *samples);
+    assert_non_null(samples);
+    for (int i = 0; i < SECONDS * RATE; i++) {
+        bool pause = i >= PAUSE_AT * RATE && i < PAUSE_AT * RATE + RATE / 2;
+        samples[i] = pause ? 0.0F : 0.3F * sinf((float)(i % 80) * 0.0785398F);
+    }
+    return samples;
+}
+
+/* The next window: which line is spoken from now on. */
+static void begin_line(struct script *script, const struct auricle_engine *engine)
+{
+    assert_true(script->n_encoded < script->n_lines);
+    const char *line = script->lines[script->n_encoded++];
+    au_test_ok(text_encode(engine->tokenizer, line, strlen(line), script->tokens, MAX_WORDS - 1,
+                           &script->n_tokens),
+               NULL);
+    script->tokens[script->n_tokens++] = engine->specials->eot;
+}
+
+/* Every hypothesis says the line, and is sure of it. */
+static void speak(const struct script *script, struct recog_row *row)
+{
+    size_t at = row->n_sampled < script->n_tokens ? row->n_sampled : script->n_tokens - 1;
+    row->no_speech_prob = 0.01F;
+    row->pick = (struct recog_pick){.n = row->n_top};
+    for (int i = 0; i < row->n_top; i++) {
+        row->pick.id[i] = script->tokens[at];
+        row->pick.logprob[i] = -0.1F;
+    }
+}
+
+static struct auricle_result *hear(struct auricle_engine *engine,
+                                   const struct auricle_options *options, struct script *script)
+{
+    struct auricle_message message;
+    struct auricle_session *session = NULL;
+    struct auricle_result *result = NULL;
+    float *samples = make_sound();
+    au_test_ok(auricle_session_create_samples(engine, samples, SECONDS * RATE, options, &session,
+                                              &message),
+               NULL);
+    while (!auricle_session_finished(session)) {
+        struct auricle_unit *unit;
+        au_test_ok(auricle_session_next(session, &unit, &message), NULL);
+        if (!unit)
+            continue;
+        if (unit->kind == RECOG_UNIT_ENCODE)
+            begin_line(script, engine);
+        for (size_t i = 0; i < unit->n_rows; i++)
+            speak(script, &unit->rows[i]);
+        au_test_ok(auricle_session_complete(session, unit, &message), NULL);
+    }
+    au_test_ok(auricle_session_take_result(session, &result), NULL);
+    auricle_session_destroy(session);
+    au_free(samples);
+    return result;
+}
+
+static void options_for(struct auricle_options *options)
+{
+    auricle_options_default(options);
+    options->language = "en";
+    options->long_form = AURICLE_LONG_FORM_BATCHED;
+    options->vad = AURICLE_VAD_OFF;
+    options->without_timestamps = true;
+    assert_true(options->filter && options->n_temperatures > 1);
+}
+
+static const char circles[] =
+    " we can go and we can go and we can go and we can go and we can go and "
+    "we can go and we can go and we can go and we can go and we can go";
+
+static void what_the_halves_say_is_kept(void **state)
+{
+    static const char *const lines[] = {circles, " The harbour is quiet in the morning.",
+                                        " Boats leave for the islands at noon."};
+    struct script script = {.lines = lines, .n_lines = 3};
+    struct auricle_options options;
+    struct auricle_engine *engine = load();
+    (void)state;
+    options_for(&options);
+    struct auricle_result *result = hear(engine, &options, &script);
+    assert_int_equal(script.n_encoded, 3);
+    assert_int_equal(result->n_filtered, 0);
+    assert_int_equal(result->n_segments, 2);
+    const struct auricle_segment *first = &result->segments[0], *second = &result->segments[1];
+    assert_string_equal(first->text, lines[1]);
+    assert_string_equal(second->text, lines[2]);
+    /* Cut in the pause: the first half begins with the sound, the second ends with it. */
+    assert_true(first->start < 0.01);
+    assert_true(first->end > PAUSE_AT - 0.02 && first->end < PAUSE_AT + 0.52);
+    assert_true(fabs(second->start - first->end) < 0.02);
+    assert_true(fabs(second->end - SECONDS) < 0.02);
+    auricle_result_destroy(result);
+    auricle_engine_destroy(engine);
+}
+
+static void one_half_may_go_on_in_circles(void **state)
+{
+    static const char *const lines[] = {circles, circles, " Boats leave for the islands at noon."};
+    struct script script = {.lines = lines, .n_lines = 3};
+    struct auricle_options options;
+    struct auricle_engine *engine = load();
+    (void)state;
+    options_for(&options);
+    struct auricle_result *result = hear(engine, &options, &script);
+    assert_int_equal(script.n_encoded, 3); /* once: a half is not cut again */
+    assert_int_equal(result->n_filtered, 1);
+    assert_string_equal(result->filtered[0].filtered_by, "repetition");
+    assert_int_equal(result->n_segments, 1);
+    assert_string_equal(result->segments[0].text, lines[2]);
+    assert_true(result->segments[0].start >= PAUSE_AT - 0.02);
+    auricle_result_destroy(result);
+    auricle_engine_destroy(engine);
+}
+
+static void a_window_that_says_something_is_heard_once(void **state)
+{
+    static const char *const lines[] = {" The harbour is quiet in the morning."};
+    struct script script = {.lines = lines, .n_lines = 1};
+    struct auricle_options options;
+    struct auricle_engine *engine = load();
+    (void)state;
+    options_for(&options);
+    struct auricle_result *result = hear(engine, &options, &script);
+    assert_int_equal(script.n_encoded, 1);
+    assert_int_equal(result->n_segments, 1);
+    auricle_result_destroy(result);
+    auricle_engine_destroy(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_halves_say_is_kept),
+        cmocka_unit_test(one_half_may_go_on_in_circles),
+        cmocka_unit_test(a_window_that_says_something_is_heard_once),
+    };
+    return cmocka_run_group_tests_name("halves", tests, NULL, NULL);
+}
