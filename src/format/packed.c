@@ -234,6 +234,8 @@ const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, 
         give_up(packed);
         return NULL;
     }
+    /* On its way to the disk while the next one is packed; finishing waits for all of them. */
+    (void)sync_file_range(packed->fd, (off_t)packed->at, 0, SYNC_FILE_RANGE_WRITE);
     packed->at = from + au_round_up(bytes, AU_ALIGN);
     packed->index++;
     return packed->at <= packed->own.bytes ? packed->own.data + from : NULL;
