@@ -130,6 +130,14 @@ void au_file_map_keep(const struct au_file_map *map)
     (void)madvise(data, map->bytes, MADV_WILLNEED);
 }
 
+void au_file_map_sparse(const void *data, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = au_round_up((uintptr_t)data, page), end = (uintptr_t)data + bytes;
+    if (end > from)
+        (void)madvise((void *)from, (end - from) / page * page, MADV_NOHUGEPAGE); /* advice only */
+}
+
 void au_file_map_forget(const struct au_file_map *map)
 {
     (void)madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED); /* advice only */

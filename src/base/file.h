@@ -25,6 +25,8 @@ AURICLE_MUST_CHECK enum auricle_error au_file_map_open(const char *path, struct 
                                                        struct au_fault *fault);
 /* Advise that the whole map will be used again and again: read it now, keep it. */
 void au_file_map_keep(const struct au_file_map *map);
+/* Advise that few places of these bytes of a map will be read: small pages for them. */
+void au_file_map_sparse(const void *data, size_t bytes);
 /* Let go of the pages that were read: they no longer count as this process' memory, and come back
  * from the file when they are touched.                                                          */
 void au_file_map_forget(const struct au_file_map *map);

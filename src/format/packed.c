@@ -19,6 +19,11 @@
 #define MAGIC        "auricle packed\n"
 #define VERSION      1 /* of this layout and of the order in which loaders ask */
 #define HEADER_BYTES 128
+/* A file is written in whole large pages: only what is written at once, and lies so, does the
+ * system keep and map as one. A decoder step of a model of 240 MB takes a ninth less time with
+ * them. What is read in few places is written in small pieces, for a page there is read whole.   */
+#define GATHER_BYTES ((size_t)2 << 20)
+#define SPARSE_BYTES ((size_t)64 << 10)
 #define KERNEL_BYTES 64
 
 struct header {
@@ -48,7 +53,9 @@ struct format_packed {
     char *new_path;         /* writing */
     int fd;                 /* -1: not writing (any more) */
     struct au_file_map own; /* the new file; the map reaches beyond its end, which grows */
-    bool failed;            /* something could not be written */
+    uint8_t *gathered;      /* [GATHER_BYTES] its end, which is not written yet */
+    size_t n_gathered;
+    bool failed; /* something could not be written */
 };
 
 /* ---- Fingerprint ----------------------------------------------------------------------------- */
@@ -127,8 +134,11 @@ static bool map_existing(struct format_packed *packed)
 static void begin_new(struct format_packed *packed, size_t most_bytes)
 {
     packed->new_path = au_sprintf("%s.tmp-%ld", packed->path, (long)getpid());
-    if (!packed->new_path)
+    packed->gathered = au_alloc_aligned(GATHER_BYTES);
+    if (!packed->new_path || !packed->gathered)
         return;
+    memset(packed->gathered, 0, HEADER_BYTES);
+    packed->n_gathered = packed->at;
     /* Left by a process that died, with our number. */
     (void)unlink(packed->new_path);
     packed->fd = open(packed->new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -182,6 +192,7 @@ void format_packed_close(struct format_packed *packed)
     let_go(packed);
     au_file_map_close(&packed->own);
     au_file_map_close(&packed->map);
+    au_free(packed->gathered);
     au_free(packed->new_path);
     au_free(packed->path);
     au_free(packed);
@@ -207,6 +218,8 @@ const void *format_packed_take(struct format_packed *packed, size_t n, size_t k,
     return data;
 }
 
+/* ---- Writing --------------------------------------------------------------------------------- */
+
 static bool write_all(int fd, const void *data, size_t bytes, size_t at)
 {
     const uint8_t *p = data;
@@ -221,22 +234,51 @@ static bool write_all(int fd, const void *data, size_t bytes, size_t at)
     return true;
 }
 
-const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
-                              size_t bytes)
+/* Bring what is gathered to the file, and start it on its way to the disk: that takes its time
+ * while the next matrices are packed.                                                            */
+static bool flush(struct format_packed *packed)
 {
+    size_t from = packed->at - packed->n_gathered;
+    if (!write_all(packed->fd, packed->gathered, packed->n_gathered, from))
+        return false;
+    (void)sync_file_range(packed->fd, (off_t)from, (off_t)packed->n_gathered,
+                          SYNC_FILE_RANGE_WRITE);
+    packed->n_gathered = 0;
+    return true;
+}
+
+/* Append, written in pieces that begin and end at multiples of `piece`. */
+static bool append(struct format_packed *packed, const void *data, size_t bytes, size_t piece)
+{
+    const uint8_t *p = data;
+    while (bytes > 0) {
+        size_t left = piece - packed->at % piece, n = bytes < left ? bytes : left;
+        memcpy(packed->gathered + packed->n_gathered, p, n);
+        packed->n_gathered += n;
+        packed->at += n;
+        p += n;
+        bytes -= n;
+        if (packed->at % piece == 0 && !flush(packed))
+            return false;
+    }
+    return true;
+}
+
+const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
+                              size_t bytes, bool sparse)
+{
+    static const uint8_t zeros[AU_ALIGN];
     struct part part = {.index = packed->index, .n = n, .k = k, .bytes = bytes};
 
     if (packed->fd < 0)
         return NULL;
-    size_t from = packed->at + sizeof part;
-    if (!write_all(packed->fd, &part, sizeof part, packed->at) ||
-        !write_all(packed->fd, data, bytes, from)) {
+    size_t from = packed->at + sizeof part, padding = au_round_up(bytes, AU_ALIGN) - bytes;
+    const size_t piece = sparse ? SPARSE_BYTES : GATHER_BYTES;
+    if (!append(packed, &part, sizeof part, piece) || !append(packed, data, bytes, piece) ||
+        !append(packed, zeros, padding, piece)) {
         give_up(packed);
         return NULL;
     }
-    /* On its way to the disk while the next one is packed; finishing waits for all of them. */
-    (void)sync_file_range(packed->fd, (off_t)packed->at, 0, SYNC_FILE_RANGE_WRITE);
-    packed->at = from + au_round_up(bytes, AU_ALIGN);
     packed->index++;
     return packed->at <= packed->own.bytes ? packed->own.data + from : NULL;
 }
@@ -248,9 +290,8 @@ static bool complete_new(struct format_packed *packed)
 
     header->n_parts = (uint32_t)packed->index;
     header->file_bytes = packed->at;
-    return ftruncate(packed->fd, (off_t)packed->at) == 0 &&
-           write_all(packed->fd, header, sizeof *header, 0) && fdatasync(packed->fd) == 0 &&
-           rename(packed->new_path, packed->path) == 0;
+    return flush(packed) && write_all(packed->fd, header, sizeof *header, 0) &&
+           fdatasync(packed->fd) == 0 && rename(packed->new_path, packed->path) == 0;
 }
 
 bool format_packed_finish(struct format_packed *packed)
@@ -262,6 +303,8 @@ bool format_packed_finish(struct format_packed *packed)
         packed->fd = -1;
     }
     give_up(packed);
+    au_free(packed->gathered);
+    packed->gathered = NULL;
     return !packed->failed;
 }
 

@@ -33,11 +33,12 @@ void format_packed_close(struct format_packed *packed); /* unfinished files are 
 
 /* The next matrix, [n, k] in `bytes` packed bytes: its bytes in the map (64-byte aligned, valid
  * until close), or NULL: pack it, then hand the bytes to format_packed_put. That returns where they
- * lie in the new file, mapped and valid until close, so that a first start needs no more memory
- * than the next one; NULL when they could not be written.                                        */
+ * will lie in the new file, mapped: to be read from finish to close, so that a first start needs no
+ * more memory than the next one; NULL when they could not be written.
+ *   sparse  few places of it will ever be read                                                   */
 const void *format_packed_take(struct format_packed *packed, size_t n, size_t k, size_t bytes);
 const void *format_packed_put(struct format_packed *packed, size_t n, size_t k, const void *data,
-                              size_t bytes);
+                              size_t bytes, bool sparse);
 /* All matrices have been taken or put: a new file gets its name, a file that did not fit goes.
  * False: the new file could not be completed, and nothing that was put may be relied on.         */
 AURICLE_MUST_CHECK bool format_packed_finish(struct format_packed *packed);

@@ -26,7 +26,7 @@ static struct format_packed *make(const char *folder, uint64_t fingerprint)
     struct format_packed *packed = format_packed_open(folder, fingerprint, kernels, 1 << 20);
     assert_non_null(packed);
     assert_null(format_packed_take(packed, 1, PART_BYTES, PART_BYTES));
-    assert_non_null(format_packed_put(packed, 1, PART_BYTES, data, PART_BYTES));
+    assert_non_null(format_packed_put(packed, 1, PART_BYTES, data, PART_BYTES, false));
     assert_true(format_packed_finish(packed));
     return packed;
 }

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "model/whisper/names.h"
 #include "model/whisper/parts.h"
 
@@ -279,7 +280,7 @@ static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *
     if (tensor_linear_create_from(out, arena, gemm, fill, context, bias, n, k, b->pool))
         return out_of_memory(b);
     if (b->packed)
-        mapped = format_packed_put(b->packed, n, k, out->packed, bytes);
+        mapped = format_packed_put(b->packed, n, k, out->packed, bytes, false);
     if (mapped)
         tensor_linear_rest_on(out, mapped);
     if (b->weights)
@@ -527,8 +528,10 @@ static enum auricle_error keep_embedding(struct binder *b, const struct format_t
     const void *mapped = b->packed ? format_packed_take(b->packed, rows, d, tensor->bytes) : NULL;
 
     if (!mapped && b->packed)
-        mapped = format_packed_put(b->packed, rows, d, tensor->data, tensor->bytes);
-    if (!mapped) {
+        mapped = format_packed_put(b->packed, rows, d, tensor->data, tensor->bytes, true);
+    if (mapped) {
+        au_file_map_sparse(mapped, tensor->bytes);
+    } else {
         model->embedding_data = au_alloc_aligned(tensor->bytes);
         if (!model->embedding_data)
             return out_of_memory(b);
