@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 static const size_t sizes_m[] = {1, 2, 5, 6, 7, 16, 17, 35};
-static const size_t sizes_n[] = {1, 15, 16, 31, 64, 65, 100};
+static const size_t sizes_n[] = {1, 15, 16, 31, 64, 65, 100, 200};
 static const size_t sizes_k[] = {1, 3, 31, 64, 65, 130};
 
+#define PANEL        16
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One product with every option, its buffers guarded. */
@@ -177,6 +178,28 @@ static void batch_and_split_do_not_change_bits(void **state)
     every_size(check_split);
 }
 
+/* Sums alone, as scores are: whole, and in two parts of which the second stands on its own. */
+static void check_bare(const struct kern_ops *ops, const struct kern_ops *generic,
+                       struct fixture *a, struct fixture *b)
+{
+    const size_t n = a->n, first = n > PANEL ? PANEL : n;
+    a->job.bias = a->job.residual = b->job.bias = b->job.residual = NULL;
+    a->job.act = b->job.act = KERN_ACT_NONE;
+    generic->gemm[KERN_INT8]->run(&a->job, 0, a->m, 0, n);
+    for (int parts = 1; parts <= 2; parts++) {
+        memset(b->out, 0, ((a->m - 1) * b->job.out_stride + n) * sizeof(float));
+        ops->gemm[KERN_INT8]->run(&b->job, 0, a->m, 0, parts == 1 ? n : first);
+        b->job.out = b->out + first;
+        b->job.n_base = first;
+        if (parts == 2 && first < n)
+            ops->gemm[KERN_INT8]->run(&b->job, 0, a->m, first, n);
+        b->job.out = b->out;
+        b->job.n_base = 0;
+        for (size_t row = 0; row < a->m; row++)
+            assert_same_bits(a->out + row * a->job.out_stride, b->out + row * b->job.out_stride, n);
+    }
+}
+
 /* Packed bytes, prepared bytes and results of int8 are those of the generic level. */
 static void check_same_as_generic(const struct kern_ops *ops, const struct kern_ops *generic,
                                   enum kern_type type, size_t m, size_t n, size_t k)
@@ -193,6 +216,7 @@ static void check_same_as_generic(const struct kern_ops *ops, const struct kern_
     ops->gemm[type]->run(&b.job, 0, m, 0, n);
     for (size_t row = 0; row < m; row++)
         assert_same_bits(a.out + row * a.job.out_stride, b.out + row * a.job.out_stride, n);
+    check_bare(ops, generic, &a, &b);
     fixture_destroy(&a);
     fixture_destroy(&b);
 }
