@@ -90,7 +90,10 @@ static void pick(const struct hearing *h, float *logits, const int32_t *sampled,
                  struct heard *out)
 {
     struct recog_pick best;
-    recog_pick(h->rules, h->engine->ops, logits, sampled, (size_t)i, 2, 0.0F, 0, &best);
+    struct recog_filter filter;
+    recog_filter_begin(&filter, h->rules, h->engine->ops, h->engine->blocks, sampled, (size_t)i);
+    recog_filter_reduce(&filter, logits, 0, h->rules->n_vocab);
+    recog_filter_pick(&filter, logits, 2, 0.0F, 0, &best);
     out->token[i] = best.id[0];
     out->margin[i] = best.n > 1 ? best.logprob[0] - best.logprob[1] : 100.0F;
 }

@@ -189,13 +189,16 @@ static enum auricle_error reserve(struct auricle_engine *engine)
         return error;
     engine->model_rows = au_calloc(rows, sizeof(*engine->model_rows));
     engine->recog_rows = au_calloc(rows, sizeof(*engine->recog_rows));
+    engine->filters = au_calloc(rows, sizeof(*engine->filters));
+    engine->blocks = au_calloc(rows * recog_filter_blocks((size_t)engine->dims->n_vocab),
+                               sizeof(*engine->blocks));
     engine->mels = au_calloc(windows, sizeof(*engine->mels));
     engine->windows = au_calloc(windows, sizeof(*engine->windows));
     if (!au_mul_size(engine->batch_logits * sizeof(float), (size_t)engine->dims->n_vocab, &bytes))
         return AURICLE_E_NOMEM;
     engine->logits = au_alloc_sparse(bytes);
     if (!engine->model_rows || !engine->recog_rows || !engine->mels || !engine->windows ||
-        !engine->logits)
+        !engine->logits || !engine->filters || !engine->blocks)
         return AURICLE_E_NOMEM;
     return audio_mel_create(engine->dims->n_mels, engine->ops, &engine->mel);
 }
@@ -343,6 +346,8 @@ void auricle_engine_destroy(struct auricle_engine *engine)
     au_free(engine->logits);
     au_free(engine->model_rows);
     au_free(engine->recog_rows);
+    au_free(engine->filters);
+    au_free(engine->blocks);
     au_free(engine->mels);
     au_free(engine->windows);
     au_free(engine->path);

@@ -39,6 +39,8 @@ struct auricle_engine {
     struct recog_seats *seats;
     float *logits;                   /* [batch_logits, n_vocab] */
     struct whisper_row *model_rows;  /* [batch_rows] */
+    struct recog_filter *filters;    /* [batch_rows] */
+    struct recog_block *blocks;      /* [batch_rows][recog_filter_blocks(n_vocab)] */
     struct recog_row **recog_rows;   /* [batch_rows] */
     const float **mels;              /* [max_windows] */
     struct whisper_window **windows; /* [max_windows] */

@@ -2,7 +2,9 @@
  *
  * Encoder windows go in batches of max_windows. Decoder rows are gathered until the batch's room
  * for rows, tokens or logits is used up; then the model runs once for all of them and each row's
- * candidates are picked in parallel. What a row gets never depends on its neighbours.
+ * candidates are picked in parallel. A row's logits pass its filter piece by piece as they are
+ * made, unless something else is to be read from them first. What a row gets never depends on its
+ * neighbours.
  * Thread: any; calls wait for one another.  Allocates: never.                                    */
 #include <assert.h>
 #include <math.h>
@@ -45,6 +47,29 @@ static void rate_targets(struct auricle_engine *engine, const struct recog_row *
     }
 }
 
+/* Whether the filter may suppress logits as soon as they are there. */
+static bool filters_at_once(const struct recog_row *row)
+{
+    return row->rules && row->no_speech < 0 && !row->choose && row->n_targets == 0;
+}
+
+static void prepare_row(struct auricle_engine *engine, size_t i)
+{
+    const struct recog_row *row = engine->recog_rows[i];
+    const size_t n_blocks = recog_filter_blocks((size_t)engine->dims->n_vocab);
+    engine->model_rows[i] = row->model;
+    if (row->rules)
+        recog_filter_begin(&engine->filters[i], row->rules, engine->ops,
+                           engine->blocks + i * n_blocks, row->sampled, row->n_sampled);
+}
+
+static void piece_ready(void *context, size_t row, float *logits, size_t n0, size_t n1)
+{
+    const struct auricle_engine *engine = context;
+    if (filters_at_once(engine->recog_rows[row]))
+        recog_filter_reduce(&engine->filters[row], logits, n0, n1);
+}
+
 static void pick_task(void *context, size_t task, int worker)
 {
     (void)worker;
@@ -57,9 +82,12 @@ static void pick_task(void *context, size_t task, int worker)
     if (row->choose)
         choose_among(engine, row, first);
     rate_targets(engine, row);
-    if (row->rules)
-        recog_pick(row->rules, engine->ops, last, row->sampled, row->n_sampled, row->n_top,
-                   row->temperature, row->seed, &row->pick);
+    if (!row->rules)
+        return;
+    if (!filters_at_once(row))
+        recog_filter_reduce(&engine->filters[task], last, 0, n_vocab);
+    recog_filter_pick(&engine->filters[task], last, row->n_top, row->temperature, row->seed,
+                      &row->pick);
 }
 
 struct batch {
@@ -71,9 +99,10 @@ static void run_batch(struct auricle_engine *engine, struct batch *batch)
     if (!batch->rows)
         return;
     for (size_t i = 0; i < batch->rows; i++)
-        engine->model_rows[i] = engine->recog_rows[i]->model;
-    whisper_decode(engine->model, engine->pool, &engine->workspace, engine->cells, batch->rows,
-                   engine->model_rows);
+        prepare_row(engine, i);
+    const struct whisper_sink sink = {piece_ready, engine};
+    whisper_decode_into(engine->model, engine->pool, &engine->workspace, engine->cells, batch->rows,
+                        engine->model_rows, &sink);
     au_pool_run(engine->pool, batch->rows, pick_task, engine);
     *batch = (struct batch){0};
 }

@@ -145,6 +145,9 @@ struct product {
     const float *x;
     size_t x_stride;
     size_t block_rows, block_outputs, n_row_blocks;
+    tensor_linear_then *then; /* or NULL */
+    void *context;
+    size_t piece;
 };
 
 static void prepare_task(void *context, size_t task, int worker)
@@ -164,7 +167,15 @@ static void product_task(void *context, size_t task, int worker)
     const size_t n0 = task / p->n_row_blocks * p->block_outputs;
     const size_t m1 = p->job.m - m0 < p->block_rows ? p->job.m : m0 + p->block_rows;
     const size_t n1 = p->job.n - n0 < p->block_outputs ? p->job.n : n0 + p->block_outputs;
-    p->gemm->run(&p->job, m0, m1, n0, n1);
+    if (!p->then) {
+        p->gemm->run(&p->job, m0, m1, n0, n1);
+        return;
+    }
+    for (size_t n = n0; n < n1; n += p->piece) {
+        const size_t end = n + p->piece < n1 ? n + p->piece : n1;
+        p->gemm->run(&p->job, m0, m1, n, end);
+        p->then(p->context, m0, m1, n, end);
+    }
 }
 
 /* Outputs per task when rows are few: three tasks per thread, so that one late thread costs
@@ -176,32 +187,57 @@ static size_t outputs_for_few_rows(size_t n, int threads)
     return au_round_up(per_task > 64 ? per_task : 64, 64);
 }
 
+/* Rows are in `p`, all else is set here. */
+static void run(struct product *p, const struct tensor_linear *linear, struct au_pool *pool)
+{
+    const size_t m = p->job.m;
+    if (m == 0)
+        return;
+    p->gemm = linear->gemm;
+    p->job.w = linear->packed;
+    p->job.bias = linear->bias;
+    p->job.n = linear->n;
+    p->job.k = linear->k;
+    if (m * linear->n * linear->k < SMALL_WORK)
+        pool = NULL;
+    const bool few = m <= FEW_ROWS;
+    const size_t piece = p->then ? p->piece : 1;
+    p->block_rows = few ? m : BLOCK_ROWS;
+    p->block_outputs = few ? outputs_for_few_rows(linear->n, au_pool_threads(pool)) : BLOCK_OUTPUTS;
+    p->block_outputs = (p->block_outputs + piece - 1) / piece * piece;
+    p->n_row_blocks = (m + p->block_rows - 1) / p->block_rows;
+    const size_t n_output_blocks = (linear->n + p->block_outputs - 1) / p->block_outputs;
+    au_pool_run(few ? NULL : pool, (m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, p);
+    au_pool_run(pool, p->n_row_blocks * n_output_blocks, product_task, p);
+}
+
 void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool, const float *x,
                        size_t x_stride, size_t m, float *out, size_t out_stride,
                        const float *residual, enum kern_act act, void *scratch)
 {
-    if (m == 0)
-        return;
-    struct product p = {.gemm = linear->gemm, .prepared = scratch, .x = x, .x_stride = x_stride};
+    struct product p = {.prepared = scratch, .x = x, .x_stride = x_stride};
     p.job = (struct kern_gemm_job){.x = scratch,
-                                   .w = linear->packed,
-                                   .bias = linear->bias,
                                    .residual = residual,
                                    .out = out,
                                    .m = m,
-                                   .n = linear->n,
-                                   .k = linear->k,
                                    .out_stride = out_stride,
                                    .act = act};
-    if (m * linear->n * linear->k < SMALL_WORK)
-        pool = NULL;
-    const bool few = m <= FEW_ROWS;
-    p.block_rows = few ? m : BLOCK_ROWS;
-    p.block_outputs = few ? outputs_for_few_rows(linear->n, au_pool_threads(pool)) : BLOCK_OUTPUTS;
-    p.n_row_blocks = (m + p.block_rows - 1) / p.block_rows;
-    const size_t n_output_blocks = (linear->n + p.block_outputs - 1) / p.block_outputs;
-    au_pool_run(few ? NULL : pool, (m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, &p);
-    au_pool_run(pool, p.n_row_blocks * n_output_blocks, product_task, &p);
+    run(&p, linear, pool);
+}
+
+void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *pool,
+                            const float *x, size_t x_stride, size_t m, float *out,
+                            size_t out_stride, void *scratch, size_t piece,
+                            tensor_linear_then *then, void *context)
+{
+    struct product p = {.prepared = scratch,
+                        .x = x,
+                        .x_stride = x_stride,
+                        .piece = piece,
+                        .then = then,
+                        .context = context};
+    p.job = (struct kern_gemm_job){.x = scratch, .out = out, .m = m, .out_stride = out_stride};
+    run(&p, linear, pool);
 }
 
 /* ---- One thread ------------------------------------------------------------------------------ */

@@ -55,6 +55,15 @@ void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool,
                        size_t x_stride, size_t m, float *out, size_t out_stride,
                        const float *residual, enum kern_act act, void *scratch);
 
+/* The same; `then` is told of each part of the outputs, rows [m0, m1) and columns [n0, n1), by
+ * the worker that has just written it: n0 is a multiple of `piece` (of a power of two from 64
+ * on), n1 the next one or N.                                                                     */
+typedef void tensor_linear_then(void *context, size_t m0, size_t m1, size_t n0, size_t n1);
+void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *pool,
+                            const float *x, size_t x_stride, size_t m, float *out,
+                            size_t out_stride, void *scratch, size_t piece,
+                            tensor_linear_then *then, void *context);
+
 /* ---- The same in one thread, for callers that carry a block of rows through several products - */
 
 /* Prepare m rows of x; `prepared` holds tensor_linear_scratch_bytes(linear, m). */

@@ -93,6 +93,19 @@ static int random_sequence(struct au_test_random *r, int32_t *seq)
     return n;
 }
 
+/* A whole row at once. */
+static void pick_row(const struct recog_rules *rules, const struct kern_ops *ops, float *logits,
+                     const int32_t *sampled, size_t n_sampled, int n_top, float temperature,
+                     uint64_t seed, struct recog_pick *out)
+{
+    struct recog_block blocks[1];
+    struct recog_filter filter;
+    assert_int_equal(recog_filter_blocks(rules->n_vocab), 1);
+    recog_filter_begin(&filter, rules, ops, blocks, sampled, n_sampled);
+    recog_filter_reduce(&filter, logits, 0, rules->n_vocab);
+    recog_filter_pick(&filter, logits, n_top, temperature, seed, out);
+}
+
 static void candidates_follow_the_rules(void **state)
 {
     (void)state;
@@ -109,7 +122,7 @@ static void candidates_follow_the_rules(void **state)
         struct recog_rules rules = test_rules(timestamps);
         struct recog_pick pick;
         reference_filter(logits, seq, n, timestamps, want);
-        recog_pick(&rules, ops, logits, seq, (size_t)n, 5, 0, 0, &pick);
+        pick_row(&rules, ops, logits, seq, (size_t)n, 5, 0, 0, &pick);
         for (int i = 0; i < pick.n; i++) {
             assert_true(fabs((double)pick.logprob[i] - want[pick.id[i]]) < 1e-5);
             want[pick.id[i]] = -(double)INFINITY;
@@ -128,7 +141,7 @@ static void nothing_allowed_gives_no_candidate(void **state)
     float logits[VOCAB];
     for (int i = 0; i < VOCAB; i++)
         logits[i] = -INFINITY;
-    recog_pick(&rules, kern_select(KERN_N_LEVELS), logits, NULL, 0, 3, 0, 0, &pick);
+    pick_row(&rules, kern_select(KERN_N_LEVELS), logits, NULL, 0, 3, 0, 0, &pick);
     assert_int_equal(pick.n, 0);
 }
 
@@ -146,7 +159,7 @@ static void samples_follow_the_distribution(void **state)
         logits[5] = 1;
         logits[40] = 0; /* the ratio at temperature 0.5 is e^2 */
         struct recog_pick pick;
-        recog_pick(&rules, ops, logits, seq, 1, 1, 0.5f, (uint64_t)round * 77, &pick);
+        pick_row(&rules, ops, logits, seq, 1, 1, 0.5f, (uint64_t)round * 77, &pick);
         assert_int_equal(pick.n, 1);
         count[pick.id[0]]++;
         double want = pick.id[0] == 5 ? log(1 / (1 + exp(-1))) : log(1 / (1 + exp(1)));
@@ -176,8 +189,8 @@ static void fake_pick(struct recog_row *row, int n_tokens)
     for (int i = 0; i < VOCAB; i++)
         logits[i] = i < n_tokens || i == EOT ? (float)score(row->sampled, row->n_sampled, i)
                                              : -INFINITY;
-    recog_pick(row->rules, kern_select(KERN_N_LEVELS), logits, row->sampled, row->n_sampled,
-               row->n_top, row->temperature, row->seed, &row->pick);
+    pick_row(row->rules, kern_select(KERN_N_LEVELS), logits, row->sampled, row->n_sampled,
+             row->n_top, row->temperature, row->seed, &row->pick);
 }
 
 static void drive(struct recog_search *search, int n_tokens)
@@ -216,7 +229,7 @@ static void try_all(int32_t *seq, size_t n, double sum, size_t most, double *bes
     for (int i = 0; i < VOCAB; i++)
         logits[i] = i < 3 || i == EOT ? (float)score(seq, n, i) : -INFINITY;
     struct recog_pick pick;
-    recog_pick(&rules, kern_select(KERN_N_LEVELS), logits, seq, n, 5, 0, 0, &pick);
+    pick_row(&rules, kern_select(KERN_N_LEVELS), logits, seq, n, 5, 0, 0, &pick);
     for (int i = 0; i < pick.n; i++) {
         double total = sum + (double)pick.logprob[i];
         if (pick.id[i] == EOT || n + 1 == most) {

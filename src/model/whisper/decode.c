@@ -43,6 +43,8 @@ struct decoding {
     float *normed; /* [n, d] normed rows, then the heads' outputs */
     float *wide;   /* [n, max(3d, F)] queries (keys, values), then the perceptron's inside */
     float *picked; /* [n_logits, d] final rows whose logits are wanted */
+    size_t *owner; /* [n_logits] row whose last logits these are, or n_rows: of none */
+    const struct whisper_sink *sink;
     float *scores; /* [n_threads][n_scores] */
     size_t n_scores;
     unsigned char *cross_scratch; /* [n_threads][cross_bytes] */
@@ -81,6 +83,7 @@ static void take_buffers(struct decoding *dec, struct tensor_workspace *ws)
     dec->normed = tensor_take(ws, dec->n * dec->d, sizeof(float));
     dec->wide = tensor_take(ws, dec->n * whisper_larger(3 * dec->d, hidden), sizeof(float));
     dec->picked = tensor_take(ws, dec->n_logits * dec->d, sizeof(float));
+    dec->owner = tensor_take(ws, dec->n_logits, sizeof *dec->owner);
     dec->scores = tensor_take(ws, (size_t)dec->n_threads * dec->n_scores, sizeof(float));
     struct tensor_cross cross = whisper_cross(dec->model);
     dec->cross_bytes = au_round_up(tensor_cross_scratch_bytes(&cross), AU_ALIGN);
@@ -258,6 +261,25 @@ static size_t adjacent_rows(const struct decoding *dec, size_t first, float **lo
     return r;
 }
 
+/* The matrix of logits that is being made. */
+struct pieces_call {
+    const struct decoding *dec;
+    size_t first;  /* its first row among all rows of logits */
+    float *logits; /* [n, V] */
+};
+
+static void piece_ready(void *context, size_t m0, size_t m1, size_t n0, size_t n1)
+{
+    const struct pieces_call *call = context;
+    const struct whisper_sink *sink = call->dec->sink;
+    const size_t vocab = (size_t)call->dec->model->dims.n_vocab;
+    for (size_t m = m0; m < m1; m++) {
+        const size_t row = call->dec->owner[call->first + m];
+        if (row < call->dec->n_rows)
+            sink->ready(sink->context, row, call->logits + m * vocab, n0, n1);
+    }
+}
+
 static void project(struct decoding *dec, const struct whisper_trace *trace)
 {
     const struct whisper_model *model = dec->model;
@@ -268,25 +290,29 @@ static void project(struct decoding *dec, const struct whisper_trace *trace)
         assert(wanted <= tokens);
         whisper_norm_rows(model, NULL, &model->decoder_ln, dec->x + (t + tokens - wanted) * d,
                           wanted, dec->picked + done * d);
+        for (size_t i = 0; i < wanted; i++)
+            dec->owner[done + i] = i + 1 == wanted ? r : dec->n_rows;
         t += tokens;
         done += wanted;
     }
     if (trace)
         trace->stage(trace->context, "ln", 0, dec->picked, done, d);
-    const float *picked = dec->picked;
-    for (size_t r = 0; r < dec->n_rows; picked += n * d) {
-        float *logits;
-        r = adjacent_rows(dec, r, &logits, &n);
-        tensor_linear_run(&model->output, dec->pool, picked, d, n, logits, vocab, NULL,
-                          KERN_ACT_NONE, dec->scratch);
+    done = 0;
+    for (size_t r = 0; r < dec->n_rows; done += n) {
+        struct pieces_call call = {.dec = dec, .first = done};
+        r = adjacent_rows(dec, r, &call.logits, &n);
+        tensor_linear_run_then(&model->output, dec->pool, dec->picked + done * d, d, n, call.logits,
+                               vocab, dec->scratch, WHISPER_LOGITS_PIECE,
+                               dec->sink ? piece_ready : NULL, &call);
     }
 }
 
 /* ---- The step -------------------------------------------------------------------------------- */
 
-void whisper_decode_traced(const struct whisper_model *model, struct au_pool *pool,
-                           struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
-                           const struct whisper_row *rows, const struct whisper_trace *trace)
+static void decode(const struct whisper_model *model, struct au_pool *pool,
+                   struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                   const struct whisper_row *rows, const struct whisper_sink *sink,
+                   const struct whisper_trace *trace)
 {
     size_t mark = tensor_mark(ws);
     struct decoding dec = {
@@ -296,6 +322,7 @@ void whisper_decode_traced(const struct whisper_model *model, struct au_pool *po
         .cells = cells,
         .rows = rows,
         .n_rows = n_rows,
+        .sink = sink,
     };
     for (size_t r = 0; r < n_rows; r++) {
         dec.n += (size_t)rows[r].n_tokens;
@@ -316,11 +343,25 @@ void whisper_decode_traced(const struct whisper_model *model, struct au_pool *po
     tensor_release(ws, mark);
 }
 
+void whisper_decode_traced(const struct whisper_model *model, struct au_pool *pool,
+                           struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                           const struct whisper_row *rows, const struct whisper_trace *trace)
+{
+    decode(model, pool, ws, cells, n_rows, rows, NULL, trace);
+}
+
 void whisper_decode(const struct whisper_model *model, struct au_pool *pool,
                     struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
                     const struct whisper_row *rows)
 {
-    whisper_decode_traced(model, pool, ws, cells, n_rows, rows, NULL);
+    decode(model, pool, ws, cells, n_rows, rows, NULL, NULL);
+}
+
+void whisper_decode_into(const struct whisper_model *model, struct au_pool *pool,
+                         struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                         const struct whisper_row *rows, const struct whisper_sink *sink)
+{
+    decode(model, pool, ws, cells, n_rows, rows, sink, NULL);
 }
 
 size_t whisper_plan_decode(const struct whisper_model *model, int n_threads, size_t n_tokens,

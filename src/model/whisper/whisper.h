@@ -122,6 +122,17 @@ const struct whisper_head *whisper_alignment_heads(const struct whisper_model *m
 void whisper_decode(const struct whisper_model *model, struct au_pool *pool,
                     struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
                     const struct whisper_row *rows);
+/* The same, and each piece [n0, n1) of the last logits [n_vocab] of a row is shown to `ready`
+ * while it is in the nearest cache: from any worker, in any order. It may change the piece, and
+ * nothing else. n0 is a multiple of WHISPER_LOGITS_PIECE, n1 the next one or n_vocab.            */
+#define WHISPER_LOGITS_PIECE 512
+struct whisper_sink {
+    void (*ready)(void *context, size_t row, float *logits, size_t n0, size_t n1);
+    void *context;
+};
+void whisper_decode_into(const struct whisper_model *model, struct au_pool *pool,
+                         struct tensor_workspace *ws, struct whisper_cells *cells, size_t n_rows,
+                         const struct whisper_row *rows, const struct whisper_sink *sink);
 /* Bytes for a call over at most n_tokens tokens and n_logits logit rows in all. */
 size_t whisper_plan_decode(const struct whisper_model *model, int n_threads, size_t n_tokens,
                            size_t n_logits);

@@ -2,6 +2,7 @@
 #include "recog/decode/prompt.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -83,8 +84,14 @@ enum auricle_error recog_prompt_encode(const struct text_tokenizer *tokenizer, c
     return AURICLE_OK;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
 /* The caller's list with -1 replaced by the non-speech tokens, and the task and context tokens
- * that are never sampled. Without a list nothing is suppressed, as in the original.             */
+ * that are never sampled, ascending. Without a list nothing is suppressed, as in the original.   */
 static enum auricle_error suppress_list(const struct text_tokenizer *tokenizer,
                                         const struct auricle_options *options, int32_t **out,
                                         size_t *n_out)
@@ -112,6 +119,7 @@ static enum auricle_error suppress_list(const struct text_tokenizer *tokenizer,
                                       sp->sot_prev,   sp->sot_lm,    sp->no_speech};
     for (size_t i = 0; i < SPECIALS && options->n_suppress_tokens > 0; i++)
         list[n++] = always[i];
+    qsort(list, n, sizeof(*list), compare_ids);
     *out = list;
     *n_out = n;
     return AURICLE_OK;
@@ -147,6 +155,7 @@ enum auricle_error recog_rules_init(struct recog_rules *rules,
         return AURICLE_E_NOMEM;
     }
     first[rules->n_suppress_first++] = sp->eot;
+    qsort(first, rules->n_suppress_first, sizeof(*first), compare_ids);
     rules->suppress_first = first;
     return AURICLE_OK;
 }
