@@ -171,27 +171,31 @@ static void write_entry(enum au_log_level level, const struct au_log_field *fiel
     errno = saved_errno;
 }
 
-void au_log(enum au_log_level level, const char *format, ...)
+static void write_formatted(enum au_log_level level, const struct au_log_field *fields,
+                            const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+static void write_formatted(enum au_log_level level, const struct au_log_field *fields,
+                            const char *format, va_list args)
 {
     char text[TEXT_BYTES];
-    va_list args;
     if (level >= AU_LOG_OFF || !au_log_enabled(level))
         return;
-    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
+    write_entry(level, fields, text);
+}
+
+void au_log(enum au_log_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_formatted(level, no_fields, format, args);
     va_end(args);
-    write_entry(level, no_fields, text);
 }
 
 void au_log_with(enum au_log_level level, const struct au_log_field *fields, const char *format,
                  ...)
 {
-    char text[TEXT_BYTES];
     va_list args;
-    if (level >= AU_LOG_OFF || !au_log_enabled(level))
-        return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    write_formatted(level, fields, format, args);
     va_end(args);
-    write_entry(level, fields, text);
 }

@@ -22,9 +22,37 @@ enum { MAX_FILE_BYTES = 64 << 20 };
 
 /* --- JSON files ------------------------------------------------------------------------------- */
 
-/* {"token": id, ...}, in GPT-2's alphabet */
-static enum auricle_error read_token_object(struct vocab_builder *b, struct text_json_scan *scan,
-                                            struct au_fault *fault)
+typedef enum auricle_error json_reader(struct vocab_builder *, struct text_json_scan *,
+                                       struct au_fault *);
+
+/* A member of an object, and what reads its value. */
+struct member {
+    const char *name;
+    json_reader *read;
+};
+
+/* An object of which these members matter (the last has no name). */
+static enum auricle_error read_members(struct vocab_builder *b, struct text_json_scan *scan,
+                                       const struct member *members, struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    text_json_enter(scan, '{');
+    while (!error && text_json_next_key(scan)) {
+        const struct member *member = members;
+        while (member->name && strcmp(scan->string.data, member->name) != 0)
+            member++;
+        if (member->name)
+            error = member->read(b, scan, fault);
+        else
+            text_json_skip(scan);
+    }
+    return error;
+}
+
+/* {"token": id, ...} */
+static enum auricle_error read_tokens(struct vocab_builder *b, struct text_json_scan *scan,
+                                      __typeof__(text_vocab_builder_special) *add,
+                                      struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
     if (text_json_peek(scan) != '{')
@@ -32,24 +60,23 @@ static enum auricle_error read_token_object(struct vocab_builder *b, struct text
     text_json_enter(scan, '{');
     while (!error && text_json_next_key(scan)) {
         const int64_t id = text_json_integer(scan, -1);
-        error = text_vocab_builder_gpt2_token(b, id, scan->string.data, scan->string.len, fault);
+        error = add(b, id, scan->string.data, scan->string.len, fault);
     }
     return error;
+}
+
+/* In GPT-2's alphabet. */
+static enum auricle_error read_token_object(struct vocab_builder *b, struct text_json_scan *scan,
+                                            struct au_fault *fault)
+{
+    return read_tokens(b, scan, text_vocab_builder_gpt2_token, fault);
 }
 
 /* {"<|en|>": 50259, ...} */
 static enum auricle_error read_added_object(struct vocab_builder *b, struct text_json_scan *scan,
                                             struct au_fault *fault)
 {
-    enum auricle_error error = AURICLE_OK;
-    if (text_json_peek(scan) != '{')
-        return au_fail(fault, AURICLE_E_FORMAT, "expected an object of tokens and their ids");
-    text_json_enter(scan, '{');
-    while (!error && text_json_next_key(scan)) {
-        const int64_t id = text_json_integer(scan, -1);
-        error = text_vocab_builder_special(b, id, scan->string.data, scan->string.len, fault);
-    }
-    return error;
+    return read_tokens(b, scan, text_vocab_builder_special, fault);
 }
 
 /* {"id": 50259, "content": "<|en|>", ...}; `id` is what counts when there is none inside. */
@@ -145,8 +172,10 @@ static enum auricle_error read_merges_array(struct vocab_builder *b, struct text
     return error;
 }
 
-static enum auricle_error check_kind(struct text_json_scan *scan, struct au_fault *fault)
+static enum auricle_error check_kind(struct vocab_builder *b, struct text_json_scan *scan,
+                                     struct au_fault *fault)
 {
+    (void)b;
     if (text_json_peek(scan) != '"')
         return text_json_skip(scan), AURICLE_OK;
     if (text_json_string(scan) && strcmp(scan->string.data, "BPE") != 0)
@@ -160,49 +189,27 @@ static enum auricle_error check_kind(struct text_json_scan *scan, struct au_faul
 static enum auricle_error read_bpe_object(struct vocab_builder *b, struct text_json_scan *scan,
                                           struct au_fault *fault)
 {
-    enum auricle_error error = AURICLE_OK;
-    text_json_enter(scan, '{');
-    while (!error && text_json_next_key(scan)) {
-        if (strcmp(scan->string.data, "type") == 0)
-            error = check_kind(scan, fault);
-        else if (strcmp(scan->string.data, "vocab") == 0)
-            error = read_token_object(b, scan, fault);
-        else if (strcmp(scan->string.data, "merges") == 0)
-            error = read_merges_array(b, scan, fault);
-        else
-            text_json_skip(scan);
-    }
-    return error;
+    static const struct member members[] = {{"type", check_kind},
+                                            {"vocab", read_token_object},
+                                            {"merges", read_merges_array},
+                                            {NULL, NULL}};
+    return read_members(b, scan, members, fault);
 }
 
 static enum auricle_error read_tokenizer_json(struct vocab_builder *b, struct text_json_scan *scan,
                                               struct au_fault *fault)
 {
-    enum auricle_error error = AURICLE_OK;
-    text_json_enter(scan, '{');
-    while (!error && text_json_next_key(scan)) {
-        if (strcmp(scan->string.data, "model") == 0)
-            error = read_bpe_object(b, scan, fault);
-        else if (strcmp(scan->string.data, "added_tokens") == 0)
-            error = read_added_array(b, scan, fault);
-        else
-            text_json_skip(scan);
-    }
-    return error;
+    static const struct member members[] = {
+        {"model", read_bpe_object}, {"added_tokens", read_added_array}, {NULL, NULL}};
+    return read_members(b, scan, members, fault);
 }
 
 static enum auricle_error read_config_json(struct vocab_builder *b, struct text_json_scan *scan,
                                            struct au_fault *fault)
 {
-    enum auricle_error error = AURICLE_OK;
-    text_json_enter(scan, '{');
-    while (!error && text_json_next_key(scan)) {
-        if (strcmp(scan->string.data, "added_tokens_decoder") == 0)
-            error = read_added_decoder(b, scan, fault);
-        else
-            text_json_skip(scan);
-    }
-    return error;
+    static const struct member members[] = {{"added_tokens_decoder", read_added_decoder},
+                                            {NULL, NULL}};
+    return read_members(b, scan, members, fault);
 }
 
 /* ["token", ...] in id order */
@@ -222,9 +229,6 @@ static enum auricle_error read_vocabulary_json(struct vocab_builder *b, struct t
     }
     return error;
 }
-
-typedef enum auricle_error json_reader(struct vocab_builder *, struct text_json_scan *,
-                                       struct au_fault *);
 
 static enum auricle_error read_json_file(struct vocab_builder *b, const char *path,
                                          json_reader *reader, struct au_fault *fault)
