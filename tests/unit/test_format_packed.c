@@ -1,4 +1,5 @@
-/* The folder of packed weights: its size, what goes first, what never goes. */
+/* Packed weights on disk: what is put is read back; the folder: its size, what goes first, what
+ * never goes. */
 #include "test_format.h"
 
 #include <fcntl.h>
@@ -140,6 +141,63 @@ static void a_folder_that_is_not_there_is_empty(void **state)
     assert_int_equal(format_packed_trim("/no/such/folder", 0), 0);
 }
 
+/* Sizes around the pieces in which a file is written, dense and sparse in turn. */
+static void parts_of_any_size_lie_where_they_were_put(void **state)
+{
+    static const size_t sizes[] = {1, 63, 65408, 65536, 70001, 2097151, 2097152, 5000001, 64};
+    enum { N = sizeof sizes / sizeof sizes[0] };
+    char *folder = au_test_scratch_folder();
+    const void *put[N];
+    uint8_t *data = au_alloc(sizes[7] + N);
+    (void)state;
+
+    assert_non_null(data);
+    for (size_t i = 0; i < sizes[7] + N; i++)
+        data[i] = (uint8_t)(i * 2654435761U >> 24);
+    struct format_packed *packed = format_packed_open(folder, 9, kernels, 1 << 26);
+    assert_non_null(packed);
+    for (size_t i = 0; i < N; i++) {
+        assert_null(format_packed_take(packed, i, 7, sizes[i]));
+        put[i] = format_packed_put(packed, i, 7, data + i, sizes[i], i % 2 == 1);
+        assert_non_null(put[i]);
+    }
+    assert_true(format_packed_finish(packed));
+    for (size_t i = 0; i < N; i++)
+        assert_memory_equal(put[i], data + i, sizes[i]);
+    format_packed_close(packed);
+
+    packed = format_packed_open(folder, 9, kernels, 1 << 26);
+    for (size_t i = 0; i < N; i++) {
+        const void *taken = format_packed_take(packed, i, 7, sizes[i]);
+        assert_non_null(taken);
+        assert_memory_equal(taken, data + i, sizes[i]);
+    }
+    assert_true(format_packed_mapped(packed));
+    format_packed_close(packed);
+    au_free(data);
+    au_test_scratch_remove(folder);
+}
+
+/* Room that is too small costs the map alone: the file is whole. */
+static void parts_beyond_the_room_are_written_but_not_mapped(void **state)
+{
+    static uint8_t data[PART_BYTES];
+    char *folder = au_test_scratch_folder();
+    (void)state;
+
+    struct format_packed *packed = format_packed_open(folder, 9, kernels, 16384);
+    assert_non_null(packed);
+    assert_non_null(format_packed_put(packed, 1, 1, data, PART_BYTES, false));
+    assert_null(format_packed_put(packed, 2, 1, data, PART_BYTES, false));
+    assert_true(format_packed_finish(packed));
+    format_packed_close(packed);
+    packed = format_packed_open(folder, 9, kernels, 16384);
+    assert_non_null(format_packed_take(packed, 1, 1, PART_BYTES));
+    assert_non_null(format_packed_take(packed, 2, 1, PART_BYTES));
+    format_packed_close(packed);
+    au_test_scratch_remove(folder);
+}
+
 int test_format_packed(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +206,8 @@ int test_format_packed(void)
         cmocka_unit_test(what_is_in_use_stays),
         cmocka_unit_test(only_what_is_ours_goes),
         cmocka_unit_test(a_folder_that_is_not_there_is_empty),
+        cmocka_unit_test(parts_of_any_size_lie_where_they_were_put),
+        cmocka_unit_test(parts_beyond_the_room_are_written_but_not_mapped),
     };
     return cmocka_run_group_tests_name("packed", tests, NULL, NULL);
 }
