@@ -153,7 +153,7 @@ class Whisper:
         q = self._split(K.linear(x, p[f"{name}.q_proj.weight"], p[f"{name}.q_proj.bias"]))
         k = self._split(K.linear(source, p[f"{name}.k_proj.weight"]))
         v = self._split(K.linear(source, p[f"{name}.v_proj.weight"], p[f"{name}.v_proj.bias"]))
-        score = torch.bmm(q, k.transpose(1, 2)).float() * q.shape[-1] ** -0.5
+        score = torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2)).float()  # an eighth: nothing is rounded
         if causal:
             n = score.shape[-1]
             mask = torch.ones(n, n, dtype=torch.bool, device=score.device).triu(1)

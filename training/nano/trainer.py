@@ -101,8 +101,8 @@ def off_time(attention, when, heads=2):
         return attention[0].sum() * 0
     t = torch.arange(attention[0].shape[-1], dtype=torch.float32, device=when.device)
     cost = 1 - torch.exp(-0.5 * ((t - place[chosen]) / spread[chosen]) ** 2)
-    return sum((a[:, h][chosen] * cost).sum(-1).mean() for a in attention for h in range(heads)) / (
-        heads * len(attention))
+    cost = cost[:, None]
+    return sum((a[:, :heads].transpose(1, 2)[chosen] * cost).sum(-1).mean() for a in attention) / len(attention)
 
 
 def piece_loss(logits, wanted, eot):
