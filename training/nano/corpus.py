@@ -132,14 +132,12 @@ def real_shard(synth, speech, folder, copy, pause=None):
     if writer.done():
         return
     rng, noise = random.Random(f"real {copy}"), np.random.default_rng(1000 + copy)
-    for row in read_manifest(speech):
-        if row["split"] != "train" or row["lang"] not in text.TRAIN_LANGS:
-            continue
+    rows = [(row, clean_transcript(row["text"])) for row in read_manifest(speech)
+            if row["split"] == "train" and row["lang"] in text.TRAIN_LANGS]
+    rows = [(row, words) for row, words in rows if words and not any(c.isdigit() for c in words)]
+    sounds = audio.load_all([os.path.join(speech, row["file"]) for row, _ in rows])
+    for (row, words), x in zip(rows, sounds):
         wait_while_paused(pause)
-        words = clean_transcript(row["text"])
-        if not words or any(c.isdigit() for c in words):
-            continue
-        x = audio.load(os.path.join(speech, row["file"]))
         if copy:
             speed = REAL_SPEEDS[copy % len(REAL_SPEEDS)] * rng.uniform(0.98, 1.02)
             x = audio.resample(x, 1 / speed)
@@ -160,7 +158,7 @@ def noise_shard(speech, folder):
     if writer.done():
         return
     rng = np.random.default_rng(7)
-    clips = [audio.load(p) for p in sorted(glob.glob(os.path.join(speech, "noise", "*.opus")))]
+    clips = list(audio.load_all(sorted(glob.glob(os.path.join(speech, "noise", "*.opus")))))
     t = np.arange(30 * audio.RATE) / audio.RATE
     for _ in range(24):  # chords, slow melodies, hum, sweeps
         notes = 110 * 2 ** (rng.integers(0, 40, rng.integers(1, 5)) / 12)
