@@ -3,14 +3,17 @@
 
     tools/inserted_words.py [--auricle build/auricle] [--minutes 10] [--json] [NOISE...] [-- OPTION...]
 
-Transcribes silence, pink noise (seed 1, at a tenth of full scale) and each recording of noise
-(files or folders; each is repeated until it is long enough), ten minutes of each, and prints a
-table: words that were written, words per minute, segments that a rule dropped. What follows -- goes
+Transcribes silence, pink noise (seed 1, at a tenth of full scale), a tune of sines and each recording
+of noise (files or folders; each is repeated until it is long enough), ten minutes of each, and prints
+a table: words that were written, words per minute, segments that a rule dropped. What follows -- goes
 to `auricle transcribe`. ffmpeg decodes the recordings and makes the noise.
 """
 import argparse
+import array
 import json
+import math
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -30,6 +33,16 @@ def decoded(*source):
 def pink(n):
     return decoded("-f", "lavfi", "-i",
                    f"anoisesrc=color=pink:amplitude=0.1:seed=1:r={RATE}:d={n / RATE}")[: 2 * n]
+
+
+def tune(n):
+    """A new note every half second, at random on four octaves."""
+    notes, beat = random.Random(1), RATE // 2
+    samples = array.array("h")
+    while len(samples) < n:
+        step = 2 * math.pi * 110 * 2 ** (notes.randrange(48) / 12) / RATE
+        samples.extend(round(5000 * math.sin(step * i)) for i in range(beat))
+    return samples[:n].tobytes()
 
 
 def recorded(path, n):
@@ -69,7 +82,7 @@ def main():
     args = parser.parse_args(arguments)
 
     n = int(args.minutes * 60 * RATE)
-    sounds = [("silence", lambda: bytes(2 * n)), ("pink noise", lambda: pink(n))]
+    sounds = [("silence", lambda: bytes(2 * n)), ("pink noise", lambda: pink(n)), ("tune", lambda: tune(n))]
     sounds += [(path.stem, lambda path=path: recorded(path, n)) for path in files_of(args.noise)]
     rows = []
     for name, make in sounds:

@@ -19,7 +19,7 @@ import wave
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np  # noqa: E402
-from nano import audio, corpus, metrics, text, tts  # noqa: E402
+from nano import audio, corpus, metrics, sounds, text, tts  # noqa: E402
 
 JFK = ("And so my fellow Americans, ask not what your country can do for you, "
        "ask what you can do for your country.")
@@ -169,14 +169,17 @@ def silence_table(args):
     rng, n = np.random.default_rng(99), 60 * audio.RATE
     t = np.arange(n) / audio.RATE
     pink = np.fft.irfft(np.fft.rfft(rng.standard_normal(n)) * np.maximum(1, np.arange(n // 2 + 1)) ** -0.5, n)
-    sounds = {"zeros": np.zeros(n), "hiss": rng.standard_normal(n) * 1e-3,
-              "white": rng.standard_normal(n) * 0.05, "pink": pink / pink.std() * 0.05,
-              "hum": 0.1 * np.sin(2 * np.pi * 50 * t) + 0.03 * np.sin(2 * np.pi * 150 * t),
-              "tones": 0.1 * np.sin(2 * np.pi * 220 * 2 ** ((t * 2).astype(int) % 12 / 12) * t)}
+    heard = {"zeros": np.zeros(n), "hiss": rng.standard_normal(n) * 1e-3,
+             "white": rng.standard_normal(n) * 0.05, "pink": pink / pink.std() * 0.05,
+             "hum": 0.1 * np.sin(2 * np.pi * 50 * t) + 0.03 * np.sin(2 * np.pi * 150 * t),
+             "tones": 0.1 * np.sin(2 * np.pi * 220 * 2 ** ((t * 2).astype(int) % 12 / 12) * t)}
+    kinds = [(f, "in training") for f in (sounds.chords, sounds.sweep, sounds.telephone)]
+    for make, trained in kinds + [(f, "never in training") for f in sounds.HELD_OUT]:
+        heard[f"{make.__name__} ({trained})"] = make(n, rng) * 0.05
     for name in ("running_tap", "doing_the_dishes", "exercise_bike"):
-        sounds[name + " (in training)"] = audio.load(os.path.join(args.speech, "noise", name + ".opus"))
+        heard[name + " (in training)"] = audio.load(os.path.join(args.speech, "noise", name + ".opus"))
     rows, total, minutes = {}, 0, 0.0
-    for name, x in sounds.items():
+    for name, x in heard.items():
         path = os.path.join(folder, re.sub(r"\W+", "_", name) + ".wav")
         write_wav(path, x)
         said = run(args, [path], folder + "-out", ["--language", "en"])[path]["text"]

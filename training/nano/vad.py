@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from scipy import fft
 
-from . import audio, corpus, safetensors, text
+from . import audio, corpus, safetensors, sounds, text
 
 CHUNK, CONTEXT, N_FFT, HOP = 512, 64, 256, 128
 WINDOW = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
@@ -48,14 +48,14 @@ class Network(torch.nn.Module):
         with torch.no_grad():
             self.conv1.weight *= 4  # speech magnitudes are well below one
 
-    def forward(self, mag):
-        """mag [B, chunks, 4, 129] -> logits [B, chunks]"""
+    def forward(self, mag, state=None):
+        """mag [B, chunks, 4, 129] -> logits [B, chunks], state to go on from"""
         b, t = mag.shape[:2]
         x = mag.flatten(0, 1).transpose(1, 2)
         for name, *_ in CONVS:
             x = F.relu(getattr(self, name)(x))
-        h, _ = self.lstm(x.view(b, t, WIDTH))
-        return self.final_conv(F.relu(h).transpose(1, 2))[:, 0]
+        h, state = self.lstm(x.view(b, t, WIDTH), state)
+        return self.final_conv(F.relu(h).transpose(1, 2))[:, 0], state
 
     def tensors(self):
         """{name: array} under the names of Silero's file."""
@@ -78,7 +78,7 @@ class Network(torch.nn.Module):
 
     @torch.no_grad()
     def probabilities(self, samples):
-        return torch.sigmoid(self(torch.from_numpy(spectra(samples))[None]))[0].numpy()
+        return torch.sigmoid(self(torch.from_numpy(spectra(samples))[None])[0])[0].numpy()
 
 
 def activity(x):
@@ -105,12 +105,14 @@ def _runs(on, value, shortest):
 class Material:
     """Clean clips with truth, and backgrounds, for mixing."""
 
+    POOL, POOL_SECONDS = 240, 20
+
     def __init__(self, speech, n_real, n_synthetic, seed, split="train", langs=None):
         rng = random.Random(seed)
         rows = [r for r in corpus.read_manifest(speech)
                 if r["split"] == split and (langs is None or r["lang"] in langs)]
         rng.shuffle(rows)
-        self.clips = [audio.load(os.path.join(speech, r["file"])) for r in rows[:n_real]]
+        self.clips = list(audio.load_all([os.path.join(speech, r["file"]) for r in rows[:n_real]]))
         if n_synthetic:
             synth = corpus.Synthesiser(speech)
             for i in range(n_synthetic):
@@ -125,11 +127,72 @@ class Material:
         self.clips = [x / (np.abs(x).max() + 1e-6) for x in self.clips if len(x) > 8000]
         self.truth = [activity(x) for x in self.clips]
         noises = sorted(glob.glob(os.path.join(speech, "noise", "*.opus")))
-        self.noise = [audio.load(p) for p in noises]
+        self.noise = list(audio.load_all(noises))
         self.noise = [x / (x.std() + 1e-6) for x in self.noise]
+        self.pool = []
+
+    def speech(self, n_chunks, rng, more=0.9):
+        """(samples, truth) of clips with short and long pauses; `more`: chance of another clip."""
+        x, on = np.zeros(n_chunks * CHUNK, np.float32), np.zeros(n_chunks, bool)
+        at = rng.randrange(0, 60)
+        while at < n_chunks and rng.random() < more:
+            i = rng.randrange(len(self.clips))
+            clip, truth = self.clips[i], self.truth[i]
+            m = min(len(truth), n_chunks - at)
+            x[at * CHUNK:(at + m) * CHUNK] += clip[: m * CHUNK] * rng.uniform(0.25, 1)
+            on[at:at + m] |= truth[:m]
+            at += m + rng.choice([rng.randrange(0, 10), rng.randrange(10, 90)])
+        return x, on
+
+    def renew(self, noise_rng):
+        """Fill the pool of made sounds, or replace one of them."""
+        n = self.POOL_SECONDS * audio.RATE
+        if len(self.pool) >= self.POOL:
+            self.pool.pop(0)
+        while len(self.pool) < self.POOL:
+            self.pool.append(sounds.any_sound(n, noise_rng).astype(np.float16))
 
     def background(self, n, rng, noise_rng):
-        """n samples at unit level: a recording, coloured noise, tones, or clicks."""
+        """n samples at unit level of what is no speech: a recording or something made, or both."""
+        x = np.zeros(n, np.float32)
+        for _ in range(rng.choice([1, 1, 1, 2])):
+            source = rng.choice(self.noise) if rng.random() < 0.3 else rng.choice(self.pool)
+            at = rng.randrange(len(source))
+            part = np.take(source, np.arange(at, at + n) % len(source)).astype(np.float32)
+            x += sounds.level(part) * rng.uniform(0.3, 1)
+        return sounds.colour(x, noise_rng) if rng.random() < 0.3 else sounds.level(x)
+
+    def scene(self, seconds, rng, noise_rng):
+        """(samples, truth per chunk) to learn from: speech in a background, or a background alone."""
+        x, on = self.speech(int(seconds * audio.RATE / CHUNK), rng, rng.choice([0, 0.6, 0.95, 0.95]))
+        if rng.random() < 0.25:
+            x = audio.reverb(x, noise_rng, rng.uniform(0.1, 0.7))[: len(x)]
+        noise = self.background(len(x), rng, noise_rng)
+        if rng.random() < 0.3:  # the background comes and goes
+            a, b = sorted(rng.randrange(len(x)) for _ in range(2))
+            noise[:a] *= rng.choice([0, 0.05])
+            noise[b:] *= rng.choice([0, 0.05])
+        loud = np.sqrt((x ** 2)[np.repeat(on, CHUNK)].mean()) if on.any() else 0.1
+        ratio = rng.choice([rng.uniform(-5, 20), rng.uniform(-5, 20), rng.uniform(15, 40), 70])
+        x = self.line(x + noise * loud * 10 ** (-ratio / 20), rng)
+        x = x / (np.abs(x).max() + 1e-6) * 10 ** rng.uniform(-2.2, 0)
+        x += noise_rng.standard_normal(len(x), dtype=np.float32) * np.float32(10 ** rng.uniform(-5, -3.3))
+        return x.astype(np.float32), on
+
+    @staticmethod
+    def line(x, rng):
+        """What telephones and loud inputs do to it, now and then."""
+        if rng.random() < 0.15:
+            x = audio.band_limit(x, rng.uniform(50, 350), rng.uniform(3000, 6000))
+        if rng.random() < 0.05:
+            x = audio.mu_law(x / (np.abs(x).max() + 1e-6))
+        if rng.random() < 0.05:
+            x = np.clip(x, *(np.abs(x).max() * rng.uniform(0.2, 0.7) * np.array([-1, 1])))
+        return x
+
+    def test_background(self, n, rng, noise_rng):
+        """n samples at unit level of a recording, coloured noise, tones, or clicks; simpler and other
+        than what is learnt from, and the same ever since there is a first model to compare with."""
         kind = rng.random()
         if kind < 0.35:
             x = rng.choice(self.noise)
@@ -156,29 +219,12 @@ class Material:
         x[noise_rng.integers(0, n, rng.randrange(1, 3 + n // 4000))] += rng.uniform(2, 20)
         return x / x.std()
 
-    def sequence(self, seconds, rng, noise_rng, snr=None):
-        """(samples, truth per chunk) of one mixed stretch."""
-        n_chunks = int(seconds * audio.RATE / CHUNK)
-        x, on = np.zeros(n_chunks * CHUNK, np.float32), np.zeros(n_chunks, bool)
-        at = rng.randrange(0, 60)
-        while at < n_chunks and rng.random() < 0.9:
-            i = rng.randrange(len(self.clips))
-            clip, truth = self.clips[i], self.truth[i]
-            m = min(len(truth), n_chunks - at)
-            x[at * CHUNK:(at + m) * CHUNK] += clip[: m * CHUNK] * rng.uniform(0.25, 1)
-            on[at:at + m] |= truth[:m]
-            at += m + rng.choice([rng.randrange(0, 10), rng.randrange(10, 90)])
-        if snr is None and rng.random() < 0.25:
-            x = audio.reverb(x, noise_rng, rng.uniform(0.1, 0.5))[: len(x)]
-        ratio = rng.choice([rng.uniform(-3, 12), rng.uniform(5, 35), 60]) if snr is None else snr
+    def test_sequence(self, seconds, rng, noise_rng, snr):
+        """(samples, truth per chunk) of a stretch with a background `snr` dB below the speech."""
+        x, on = self.speech(int(seconds * audio.RATE / CHUNK), rng)
         level = np.sqrt((x ** 2)[np.repeat(on, CHUNK)].mean()) if on.any() else 0.1
-        noise = self.background(len(x), rng, noise_rng)
-        if snr is None and rng.random() < 0.3:  # the background comes and goes
-            a, b = sorted(rng.randrange(len(x)) for _ in range(2))
-            noise[:a] *= 0.05
-            noise[b:] *= 0.05
-        x = x + noise * level * 10 ** (-ratio / 20)
-        x = x / (np.abs(x).max() + 1e-6) * (10 ** rng.uniform(-1.7, 0) if snr is None else 0.7)
+        x = x + self.test_background(len(x), rng, noise_rng) * level * 10 ** (-snr / 20)
+        x = x / (np.abs(x).max() + 1e-6) * 0.7
         x += noise_rng.standard_normal(len(x)).astype(np.float32) * 10 ** rng.uniform(-5, -3.5)
         return x.astype(np.float32), on
 
