@@ -27,9 +27,9 @@ def save(net, path, seconds):
         "trained_on_hours": f"{seconds / 3600:.1f}"})
 
 
-def rate_at(n, updates):
+def rate_at(n, updates, peak):
     """Linear warm-up, then half a cosine."""
-    return 1e-5 + 2e-3 * 0.5 * (1 + math.cos(math.pi * n / updates)) * min(1, (n + 1) / 100)
+    return 1e-5 + peak * 0.5 * (1 + math.cos(math.pi * n / updates)) * min(1, (n + 1) / 100)
 
 
 def batch_of(material, args, rng, noise):
@@ -46,7 +46,7 @@ def train(args):
     torch.manual_seed(args.seed)
     material = vad.Material(args.speech, args.real, args.synthetic, args.seed)
     rng, noise = random.Random(args.seed), np.random.default_rng(args.seed)
-    net, average = vad.Network(), vad.Network()
+    net, average = vad.Network.read(args.start) if args.start else vad.Network(), vad.Network()
     average.load_state_dict(net.state_dict())
     opt = torch.optim.Adam(net.parameters(), lr=2e-3)
     state, smooth = None, None
@@ -57,7 +57,7 @@ def train(args):
             keep = (torch.rand(1, args.batch, 1) < 0.5).float()
             state = tuple(s.detach() * keep for s in state)
         for group in opt.param_groups:
-            group["lr"] = rate_at(n, args.updates)
+            group["lr"] = rate_at(n, args.updates, args.peak)
         logits, state = net(mag, state)
         loss = F.binary_cross_entropy_with_logits(logits, truth, weight)
         opt.zero_grad()
@@ -98,9 +98,11 @@ def main():
     parser.add_argument("--out", default="models/vad/model.safetensors")
     parser.add_argument("--compare", nargs="+")
     parser.add_argument("--pieces", type=int, default=20)
-    parser.add_argument("--updates", type=int, default=3000)
-    parser.add_argument("--real", type=int, default=4000, help="recordings, at most")
-    parser.add_argument("--synthetic", type=int, default=400, help="clips by synthesisers")
+    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--from", dest="start", default="", help="weights to go on from")
+    parser.add_argument("--real", type=int, default=2600, help="recordings, at most")
+    parser.add_argument("--synthetic", type=int, default=300, help="clips by synthesisers")
     parser.add_argument("--seconds", type=float, default=8, help="of a row of a batch")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--keep", type=float, default=0.995, help="of the average of the weights, per update")
