@@ -11,14 +11,18 @@
  * halves it, down to about 12 us, one that met its event makes it whole again, about 100 us.
  * Waking a thread that sleeps takes 15 to 25 us on a virtual processor, while the serial parts
  * of a decoder step take 1 to 10 us: with a floor below those, a worker that had slept once
- * would sleep before every region. With more threads than processors nobody spins. Region
- * numbers wrap after 2^32 regions; a worker would have to be stopped for exactly that many
+ * would sleep before every region. With more threads than processors nobody spins, and
+ * nobody spins on the processor of the thread that is waited for: when other programs hold the
+ * rest, the system puts two threads on one, and each would keep the other from what it waits for.
+ *
+ * Region numbers wrap after 2^32 regions; a worker would have to be stopped for exactly that many
  * between a load and a swap to be misled.                                                        */
 #include "base/pool.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,9 +35,15 @@
 #include "base/mem.h"
 
 #define SPIN_TARGET_NS  100000
-#define SPIN_FLOOR_PART 8 /* of the target: what vain spins leave of it */
+#define SPIN_FLOOR_PART 8  /* of the target: what vain spins leave of it */
+#define SPIN_LOOK       16 /* pauses between looks at where the others are */
 #define MAX_THREADS     1024
 #define MAX_REGION_SIZE UINT32_MAX
+
+/* Where a thread was last seen: a processor, or -1 when it sleeps. */
+struct place {
+    _Atomic int cpu;
+};
 
 struct au_pool {
     int n_threads;
@@ -41,6 +51,7 @@ struct au_pool {
     pthread_t *threads;
     int n_started;
     _Atomic int n_joined; /* hands out worker numbers */
+    struct place *places; /* [n_threads] */
 
     /* Written by the caller before a region is published, constant while it has unclaimed tasks. */
     au_pool_task *_Atomic task;
@@ -75,11 +86,33 @@ static void futex_wake(_Atomic uint32_t *word, int n)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-/* Spin until *word differs from seen; false when the budget is spent. The budget adapts. */
-static bool spin_until_changed(_Atomic uint32_t *word, uint32_t seen, uint32_t *budget,
-                               uint32_t budget_max)
+/* Say where this thread is. Written only when it has moved: others read it often. */
+static void note_cpu(struct au_pool *pool, int thread, int cpu)
 {
+    if (atomic_load_explicit(&pool->places[thread].cpu, memory_order_relaxed) != cpu)
+        atomic_store_explicit(&pool->places[thread].cpu, cpu, memory_order_relaxed);
+}
+
+/* Is a thread that `thread` may wait for, a worker for the caller, the caller for a worker, on its
+ * processor?                                                                                    */
+static bool shares_cpu(const struct au_pool *pool, int thread)
+{
+    const int cpu = sched_getcpu(), first = thread == 0 ? 1 : 0;
+    const int end = thread == 0 ? pool->n_threads : 1;
+    for (int i = first; i < end; i++)
+        if (cpu >= 0 && atomic_load_explicit(&pool->places[i].cpu, memory_order_relaxed) == cpu)
+            return true;
+    return false;
+}
+
+/* Spin until *word differs from seen; false when the budget is spent. The budget adapts. */
+static bool spin_until_changed(const struct au_pool *pool, int thread, _Atomic uint32_t *word,
+                               uint32_t seen, uint32_t *budget)
+{
+    const uint32_t budget_max = pool->spin_max;
     for (uint32_t i = 0; i < *budget; i++) {
+        if (i % SPIN_LOOK == 0 && shares_cpu(pool, thread))
+            return atomic_load_explicit(word, memory_order_acquire) != seen;
         if (atomic_load_explicit(word, memory_order_acquire) != seen) {
             *budget = budget_max;
             return true;
@@ -125,9 +158,12 @@ static void *worker_main(void *argument)
     int worker = 1 + atomic_fetch_add(&pool->n_joined, 1);
     uint32_t seen = 0, budget = pool->spin_max;
     for (;;) {
-        if (!spin_until_changed(&pool->epoch, seen, &budget, pool->spin_max))
+        if (!spin_until_changed(pool, worker, &pool->epoch, seen, &budget)) {
+            note_cpu(pool, worker, -1);
             sleep_until_changed(pool, seen);
+        }
         seen = atomic_load(&pool->epoch);
+        note_cpu(pool, worker, sched_getcpu());
         if (atomic_load(&pool->stop))
             return NULL;
         /* All tasks counted here are of one region: the next cannot start before they are
@@ -186,7 +222,8 @@ enum auricle_error au_pool_create(int n_threads, struct au_pool **out)
     if (n_threads > 1) {
         pool->spin_max = n_threads <= au_cpu_count() ? calibrate_spin() : 0;
         pool->threads = au_alloc_array((size_t)n_threads - 1, sizeof *pool->threads);
-        if (!pool->threads)
+        pool->places = au_calloc((size_t)n_threads, sizeof *pool->places);
+        if (!pool->threads || !pool->places)
             goto fail;
         e = start_workers(pool);
         if (e)
@@ -209,6 +246,7 @@ void au_pool_destroy(struct au_pool *pool)
     for (int i = 0; i < pool->n_started; i++)
         pthread_join(pool->threads[i], NULL);
     au_free(pool->threads);
+    au_free(pool->places);
     au_free(pool);
 }
 
@@ -220,7 +258,7 @@ int au_pool_threads(const struct au_pool *pool)
 static void wait_done(struct au_pool *pool, uint32_t n_expected)
 {
     uint32_t done = atomic_load(&pool->n_done), budget = pool->spin_max;
-    while (done != n_expected && spin_until_changed(&pool->n_done, done, &budget, pool->spin_max))
+    while (done != n_expected && spin_until_changed(pool, 0, &pool->n_done, done, &budget))
         done = atomic_load(&pool->n_done);
     if (done == n_expected)
         return;
@@ -233,6 +271,7 @@ static void wait_done(struct au_pool *pool, uint32_t n_expected)
 static void run_region(struct au_pool *pool, size_t first, uint32_t n_tasks, au_pool_task *task,
                        void *context)
 {
+    note_cpu(pool, 0, sched_getcpu());
     atomic_store_explicit(&pool->task, task, memory_order_relaxed);
     atomic_store_explicit(&pool->context, context, memory_order_relaxed);
     atomic_store_explicit(&pool->first, first, memory_order_relaxed);
