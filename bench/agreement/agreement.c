@@ -249,12 +249,10 @@ static const struct mix groups[] = {
     ONE("cross keys, values: stored", MIX_CROSS),
     {"decoder", DECODER, DECODER},
     {"- weights", DECODER, 0},
-    {"- activations", 0, DECODER},
     ONE("- self-attention", MIX_DECODER_SELF),
     ONE("- cross-attention", MIX_DECODER_CROSS),
     ONE("- perceptron", MIX_DECODER_MLP),
     ONE("- vocabulary", MIX_VOCABULARY),
-    {"  - activations", 0, 1U << MIX_VOCABULARY},
 };
 
 static enum auricle_error add_cases(struct run *run)

@@ -68,7 +68,9 @@ enum auricle_error mix_sources_init(struct mix_sources *s, const struct format_w
                                     struct au_pool *pool, struct au_fault *fault)
 {
     *s = (struct mix_sources){.rounded_weights_ops = *ops, .rounded_inputs_ops = *ops};
-    s->rounded_weights_gemm = s->rounded_inputs_gemm = *ops->gemm[KERN_F32];
+    s->rounded_weights_gemm = *ops->gemm[KERN_F32];
+    s->rounded_weights_gemm.coarse = ops->gemm[KERN_INT8]->coarse;
+    s->rounded_inputs_gemm = s->rounded_weights_gemm;
     s->rounded_weights_gemm.pack = pack_rounded;
     s->rounded_weights_ops.gemm[KERN_F32] = &s->rounded_weights_gemm;
     s->rounded_inputs_gemm.prepare = prepare_rounded;

@@ -27,8 +27,10 @@ enum mix_part {
 
 #define MIX_ALL ((1U << MIX_N_PARTS) - 1)
 
-/* Which parts are rounded, one bit each, in their weights and in their inputs. Attention has only
- * inputs; a part that is rounded in both is run by the measured type's own kernels.              */
+/* Which parts are rounded, one bit each, in their weights and in their inputs. Attention has
+ * only inputs; a part that is rounded in both is run by the measured type's own kernels. Inputs
+ * alone are rounded to one row each, which is not what the decoder does
+ * (tensor_linear_run_fine).                                                                      */
 struct mix {
     const char *name;
     unsigned weights, inputs;

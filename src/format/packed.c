@@ -17,7 +17,7 @@
 #include "base/mem.h"
 
 #define MAGIC        "auricle packed\n"
-#define VERSION      1 /* of this layout and of the order in which loaders ask */
+#define VERSION      2 /* of this layout and of the order in which loaders ask */
 #define HEADER_BYTES 128
 /* A file is written in whole large pages: only what is written at once, and lies so, does the
  * system keep and map as one. A decoder step of a model of 240 MB takes a ninth less time with

@@ -50,11 +50,14 @@ struct kern_gemm_job {
     size_t n_base;     /* output that the first column of out and residual stands for */
     size_t out_stride; /* floats between rows of out and residual */
     enum kern_act act;
+    bool pairs; /* int8: rows 2 i and 2 i + 1 of x are summed, before bias and all else, to row i of
+                   out and residual; m, m0 and m1 count rows of x and are even */
 };
 
 struct kern_gemm {
     const char *id; /* "f32-avx512vnni-1": names the packed layout; changes whenever it does */
     enum kern_type type;
+    bool coarse; /* one step for all of a row: large values should be spread first (kern_ops) */
     size_t tile_m, tile_n; /* row and column splits should be multiples; any split is right */
 
     /* Bytes of the packed form of w [N, K]; 0 when the product overflows. */
@@ -70,6 +73,10 @@ struct kern_gemm {
     size_t (*prepared_bytes)(size_t m, size_t k);
     void (*prepare)(void *prepared, const float *x, size_t x_stride, size_t m, size_t k, size_t m0,
                     size_t m1);
+    /* int8, else NULL: rows 2 i and 2 i + 1 of the prepared [M, K] receive row i of x rounded, and
+     * what rounding left, for i in [i0, i1): 16 bits in all, for jobs of `pairs`.               */
+    void (*prepare_pairs)(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
+                          size_t i0, size_t i1);
 
     /* Compute out[m0:m1, n0:n1]. n0 is a multiple of tile_n. */
     void (*run)(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, size_t n1);
@@ -143,6 +150,9 @@ struct kern_ops {
     void (*add)(float *out, const float *a, const float *b, size_t n);
     /* out = x - what int8 preparation keeps of x: the part for a second int8 row. */
     void (*int8_residual)(float *out, const float *x, size_t n);
+    /* Share large values out: out [N] = 4 Q x, Q orthonormal and its own inverse, so the product of
+     * two rows that are spread is 16 times their own; out may be x. (generic/spread_body.h)     */
+    void (*spread)(float *out, const float *x, size_t n);
     void (*softmax)(float *x, size_t n); /* in place */
     void (*soften)(const struct kern_ops *ops, const struct kern_soften_job *job);
     float (*log_sum_exp)(const float *x, size_t n); /* -inf entries are fine; all -inf gives -inf */

@@ -62,6 +62,8 @@ void kern_soften_avx512vnni(const struct kern_ops *ops, const struct kern_soften
                                 size_t k, size_t m0, size_t m1);                                  \
     void kern_prep_int8_##level(void *prepared, const float *x, size_t x_stride, size_t m,        \
                                 size_t k, size_t m0, size_t m1);                                  \
+    void kern_prep_int8_pairs_##level(void *prepared, const float *x, size_t x_stride, size_t m,  \
+                                      size_t k, size_t i0, size_t i1);                            \
     void kern_gemm_f32_##level(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,  \
                                size_t n1);                                                        \
     void kern_gemm_bf16_##level(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0, \
@@ -76,6 +78,7 @@ void kern_soften_avx512vnni(const struct kern_ops *ops, const struct kern_soften
     void kern_gelu_##level(float *x, size_t n);                                                   \
     void kern_add_##level(float *out, const float *a, const float *b, size_t n);                  \
     void kern_int8_residual_##level(float *out, const float *x, size_t n);                        \
+    void kern_spread_##level(float *out, const float *x, size_t n);                               \
     void kern_softmax_##level(float *x, size_t n);                                                \
     float kern_log_sum_exp_##level(const float *x, size_t n);                                     \
     float kern_max_##level(const float *x, size_t n, size_t *index);                              \

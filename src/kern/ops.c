@@ -20,22 +20,23 @@
         .prepared_bytes = kern_prep_bf16_bytes, .prepare = kern_prep_bf16_##prep_level,       \
         .run = kern_gemm_bf16_##level,                                                        \
     }
-#define GEMM_INT8(packer, prep_level, level)                                                  \
-    {                                                                                         \
-        .id = "int8-p16x64-1", .type = KERN_INT8, .tile_m = KERN_PANEL, .tile_n = KERN_PANEL, \
-        .packed_bytes = kern_pack_int8_bytes, .pack = packer,                                 \
-        .prepared_bytes = kern_prep_int8_bytes, .prepare = kern_prep_int8_##prep_level,       \
-        .run = kern_gemm_int8_##level,                                                        \
+#define GEMM_INT8(packer, prep_level, level)                                               \
+    {                                                                                      \
+        .id = "int8-p16x64-1", .type = KERN_INT8, .coarse = true, .tile_m = KERN_PANEL,    \
+        .tile_n = KERN_PANEL, .packed_bytes = kern_pack_int8_bytes, .pack = packer,        \
+        .prepared_bytes = kern_prep_int8_bytes, .prepare = kern_prep_int8_##prep_level,    \
+        .prepare_pairs = kern_prep_int8_pairs_##prep_level, .run = kern_gemm_int8_##level, \
     }
 
 /* Attention, row statistics and elementwise kernels of one level. */
-#define ROW_KERNELS(level)                                                                     \
-                                                                                               \
-    .attn_row = kern_attn_row_##level, .layer_norm = kern_layer_norm_##level,                  \
-    .gelu = kern_gelu_##level, .add = kern_add_##level,                                        \
-    .int8_residual = kern_int8_residual_##level, .softmax = kern_softmax_##level,              \
-    .log_sum_exp = kern_log_sum_exp_##level, .max = kern_max_##level, .dot = kern_dot_##level, \
-    .conv3_rows = kern_conv3_rows, .power_spectrum = kern_power_spectrum_##level
+#define ROW_KERNELS(level)                                                           \
+                                                                                     \
+    .attn_row = kern_attn_row_##level, .layer_norm = kern_layer_norm_##level,        \
+    .gelu = kern_gelu_##level, .add = kern_add_##level,                              \
+    .int8_residual = kern_int8_residual_##level, .spread = kern_spread_##level,      \
+    .softmax = kern_softmax_##level, .log_sum_exp = kern_log_sum_exp_##level,        \
+    .max = kern_max_##level, .dot = kern_dot_##level, .conv3_rows = kern_conv3_rows, \
+    .power_spectrum = kern_power_spectrum_##level
 
 #define HEADS(storage, level)                                                                   \
     {                                                                                           \

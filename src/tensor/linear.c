@@ -138,6 +138,16 @@ size_t tensor_linear_scratch_bytes(const struct tensor_linear *linear, size_t m)
     return linear->gemm->prepared_bytes(m, linear->k);
 }
 
+static bool has_pairs(const struct tensor_linear *linear)
+{
+    return linear->gemm->prepare_pairs != NULL;
+}
+
+size_t tensor_linear_fine_scratch_bytes(const struct tensor_linear *linear, size_t m)
+{
+    return tensor_linear_scratch_bytes(linear, has_pairs(linear) ? 2 * m : m);
+}
+
 struct product {
     const struct kern_gemm *gemm;
     struct kern_gemm_job job;
@@ -154,9 +164,10 @@ static void prepare_task(void *context, size_t task, int worker)
 {
     (void)worker;
     const struct product *p = context;
-    const size_t m0 = task * PREPARE_ROWS;
-    const size_t m1 = p->job.m - m0 < PREPARE_ROWS ? p->job.m : m0 + PREPARE_ROWS;
-    p->gemm->prepare(p->prepared, p->x, p->x_stride, p->job.m, p->job.k, m0, m1);
+    const size_t m = p->job.pairs ? p->job.m / 2 : p->job.m, first = task * PREPARE_ROWS;
+    const size_t end = m - first < PREPARE_ROWS ? m : first + PREPARE_ROWS;
+    (p->job.pairs ? p->gemm->prepare_pairs : p->gemm->prepare)(p->prepared, p->x, p->x_stride,
+                                                               p->job.m, p->job.k, first, end);
 }
 
 static void product_task(void *context, size_t task, int worker)
@@ -174,7 +185,8 @@ static void product_task(void *context, size_t task, int worker)
     for (size_t n = n0; n < n1; n += p->piece) {
         const size_t end = n + p->piece < n1 ? n + p->piece : n1;
         p->gemm->run(&p->job, m0, m1, n, end);
-        p->then(p->context, m0, m1, n, end);
+        const size_t halves = p->job.pairs ? 2 : 1; /* of a row */
+        p->then(p->context, m0 / halves, m1 / halves, n, end);
     }
 }
 
@@ -187,8 +199,9 @@ static size_t outputs_for_few_rows(size_t n, int threads)
     return au_round_up(per_task > 64 ? per_task : 64, 64);
 }
 
-/* Rows are in `p`, all else is set here. */
-static void run(struct product *p, const struct tensor_linear *linear, struct au_pool *pool)
+/* Rows are in `p`, all else is set here. Fine: 16 bits of them, where the kernel has pairs. */
+static void run(struct product *p, const struct tensor_linear *linear, struct au_pool *pool,
+                bool fine)
 {
     const size_t m = p->job.m;
     if (m == 0)
@@ -198,22 +211,24 @@ static void run(struct product *p, const struct tensor_linear *linear, struct au
     p->job.bias = linear->bias;
     p->job.n = linear->n;
     p->job.k = linear->k;
-    if (m * linear->n * linear->k < SMALL_WORK)
+    p->job.pairs = fine && has_pairs(linear);
+    p->job.m = p->job.pairs ? 2 * m : m;
+    if (p->job.m * linear->n * linear->k < SMALL_WORK)
         pool = NULL;
     const bool few = m <= FEW_ROWS;
     const size_t piece = p->then ? p->piece : 1;
-    p->block_rows = few ? m : BLOCK_ROWS;
+    p->block_rows = few ? p->job.m : BLOCK_ROWS;
     p->block_outputs = few ? outputs_for_few_rows(linear->n, au_pool_threads(pool)) : BLOCK_OUTPUTS;
     p->block_outputs = (p->block_outputs + piece - 1) / piece * piece;
-    p->n_row_blocks = (m + p->block_rows - 1) / p->block_rows;
+    p->n_row_blocks = (p->job.m + p->block_rows - 1) / p->block_rows;
     const size_t n_output_blocks = (linear->n + p->block_outputs - 1) / p->block_outputs;
     au_pool_run(few ? NULL : pool, (m + PREPARE_ROWS - 1) / PREPARE_ROWS, prepare_task, p);
     au_pool_run(pool, p->n_row_blocks * n_output_blocks, product_task, p);
 }
 
-void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool, const float *x,
-                       size_t x_stride, size_t m, float *out, size_t out_stride,
-                       const float *residual, enum kern_act act, void *scratch)
+static struct product product_of(const float *x, size_t x_stride, size_t m, float *out,
+                                 size_t out_stride, const float *residual, enum kern_act act,
+                                 void *scratch)
 {
     struct product p = {.prepared = scratch, .x = x, .x_stride = x_stride};
     p.job = (struct kern_gemm_job){.x = scratch,
@@ -222,7 +237,24 @@ void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool,
                                    .m = m,
                                    .out_stride = out_stride,
                                    .act = act};
-    run(&p, linear, pool);
+    return p;
+}
+
+void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool, const float *x,
+                       size_t x_stride, size_t m, float *out, size_t out_stride,
+                       const float *residual, enum kern_act act, void *scratch)
+{
+    struct product p = product_of(x, x_stride, m, out, out_stride, residual, act, scratch);
+    run(&p, linear, pool, false);
+}
+
+void tensor_linear_run_fine(const struct tensor_linear *linear, struct au_pool *pool,
+                            const float *x, size_t x_stride, size_t m, float *out,
+                            size_t out_stride, const float *residual, enum kern_act act,
+                            void *scratch)
+{
+    struct product p = product_of(x, x_stride, m, out, out_stride, residual, act, scratch);
+    run(&p, linear, pool, true);
 }
 
 void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *pool,
@@ -230,22 +262,27 @@ void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *
                             size_t out_stride, void *scratch, size_t piece,
                             tensor_linear_then *then, void *context)
 {
-    struct product p = {.prepared = scratch,
-                        .x = x,
-                        .x_stride = x_stride,
-                        .piece = piece,
-                        .then = then,
-                        .context = context};
-    p.job = (struct kern_gemm_job){.x = scratch, .out = out, .m = m, .out_stride = out_stride};
-    run(&p, linear, pool);
+    struct product p = product_of(x, x_stride, m, out, out_stride, NULL, KERN_ACT_NONE, scratch);
+    p.piece = piece;
+    p.then = then;
+    p.context = context;
+    run(&p, linear, pool, true);
 }
 
 /* ---- One thread ------------------------------------------------------------------------------ */
 
-void tensor_linear_prepare(const struct tensor_linear *linear, const float *x, size_t x_stride,
-                           size_t m, void *prepared)
+void tensor_linear_prepare(const struct tensor_linear *linear, const struct kern_ops *ops,
+                           const float *x, size_t x_stride, size_t m, float *row, void *prepared)
 {
-    linear->gemm->prepare(prepared, x, x_stride, m, linear->k, 0, m);
+    if (!linear->spread) {
+        linear->gemm->prepare(prepared, x, x_stride, m, linear->k, 0, m);
+        return;
+    }
+    for (size_t i = 0; i < m; i++) {
+        ops->spread(row, x + i * x_stride, linear->k);
+        /* With a stride of 0 every row of the input is `row`. */
+        linear->gemm->prepare(prepared, row, 0, m, linear->k, i, i + 1);
+    }
 }
 
 void tensor_linear_prepare_normed(const struct tensor_linear *linear, const struct kern_ops *ops,
@@ -254,7 +291,8 @@ void tensor_linear_prepare_normed(const struct tensor_linear *linear, const stru
 {
     for (size_t i = 0; i < m; i++) {
         ops->layer_norm(row, x + i * x_stride, gamma, beta, linear->k, eps);
-        /* With a stride of 0 every row of the input is `row`. */
+        if (linear->spread)
+            ops->spread(row, row, linear->k);
         linear->gemm->prepare(prepared, row, 0, m, linear->k, i, i + 1);
     }
 }

@@ -14,6 +14,7 @@
 struct tensor_linear {
     const struct kern_gemm *gemm;
     size_t n, k; /* outputs, inputs */
+    bool spread; /* the packed rows are spread (kern_ops), so inputs must be */
     const void *packed;
     float *bias; /* [N] or NULL; owned */
     void *owned; /* the packed bytes when they are on our heap, else NULL */
@@ -55,9 +56,19 @@ void tensor_linear_run(const struct tensor_linear *linear, struct au_pool *pool,
                        size_t x_stride, size_t m, float *out, size_t out_stride,
                        const float *residual, enum kern_act act, void *scratch);
 
-/* The same; `then` is told of each part of the outputs, rows [m0, m1) and columns [n0, n1), by
- * the worker that has just written it: n0 is a multiple of `piece` (of a power of two from 64
- * on), n1 the next one or N.                                                                     */
+/* The same with 16 bits of the inputs where the kernel keeps 8: each row goes in as two,
+ * rounded, and what rounding left. Few rows are a matter of reading the weights, so the second
+ * row costs little and takes the rounding of activations out of the result; many rows take up to
+ * twice the time.                                                                                */
+size_t tensor_linear_fine_scratch_bytes(const struct tensor_linear *linear, size_t m);
+void tensor_linear_run_fine(const struct tensor_linear *linear, struct au_pool *pool,
+                            const float *x, size_t x_stride, size_t m, float *out,
+                            size_t out_stride, const float *residual, enum kern_act act,
+                            void *scratch);
+
+/* As tensor_linear_run_fine; `then` is told of each part of the outputs, rows [m0, m1) and
+ * columns [n0, n1), by the worker that has just written it: n0 is a multiple of `piece` (of a
+ * power of two from 64 on), n1 the next one or N.                                                */
 typedef void tensor_linear_then(void *context, size_t m0, size_t m1, size_t n0, size_t n1);
 void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *pool,
                             const float *x, size_t x_stride, size_t m, float *out,
@@ -66,14 +77,17 @@ void tensor_linear_run_then(const struct tensor_linear *linear, struct au_pool *
 
 /* ---- The same in one thread, for callers that carry a block of rows through several products - */
 
-/* Prepare m rows of x; `prepared` holds tensor_linear_scratch_bytes(linear, m). */
-void tensor_linear_prepare(const struct tensor_linear *linear, const float *x, size_t x_stride,
-                           size_t m, void *prepared);
-/* Prepare layer_norm(x): a normed row goes through `row` [K] and never leaves the nearest cache. */
+/* Prepare m rows of x, spread where the weights are; `prepared` holds
+ * tensor_linear_scratch_bytes(linear, m), `row` [K] is scratch.                                  */
+void tensor_linear_prepare(const struct tensor_linear *linear, const struct kern_ops *ops,
+                           const float *x, size_t x_stride, size_t m, float *row, void *prepared);
+/* The same with layer_norm(x): a normed row goes through `row` and never leaves the nearest
+ * cache. */
 void tensor_linear_prepare_normed(const struct tensor_linear *linear, const struct kern_ops *ops,
                                   const float *gamma, const float *beta, float eps, const float *x,
                                   size_t x_stride, size_t m, float *row, void *prepared);
-/* out[m,N] from m prepared rows; the bits are those of tensor_linear_run. */
+/* out[m,N] from m prepared rows; unless they are spread, the bits are those of
+ * tensor_linear_run. */
 void tensor_linear_apply(const struct tensor_linear *linear, const void *prepared, size_t m,
                          float *out, size_t out_stride, const float *residual, enum kern_act act);
 /* Outputs [n0, n1) alone, n0 a multiple of the kernel's tile_n; out[m, n1 - n0]. */

@@ -227,6 +227,84 @@ static void int8_is_exact_across_levels(void **state)
     every_size(check_same_as_generic);
 }
 
+/* Rows as pairs of int8 rows: the bits of generic, those of any split, and 16 bits of the
+ * inputs. */
+static void check_pairs(const struct kern_ops *ops, const struct kern_ops *generic,
+                        enum kern_type type, size_t m, size_t n, size_t k)
+{
+    const struct kern_gemm *gemm = ops->gemm[type], *plain = generic->gemm[type];
+    if (!gemm->prepare_pairs) {
+        assert_true(type != KERN_INT8);
+        return;
+    }
+    struct fixture f;
+    struct guarded g[3];
+    const size_t rows = 2 * m, bytes = gemm->prepared_bytes(rows, k);
+    fixture_create(&f, gemm, m, n, k);
+    const size_t floats = f.g[4].bytes / sizeof(float);
+    char *a = guarded_create(&g[0], bytes, 0), *b = guarded_create(&g[1], bytes, 0);
+    float *same = guarded_create(&g[2], floats * sizeof(float), 4);
+    memset(a, 0, bytes);
+    memset(b, 0, bytes);
+    memset(same, 0, floats * sizeof(float));
+    gemm->prepare_pairs(a, f.x, k + 1, rows, k, 0, m);
+    for (size_t i = 0; i < m; i++)
+        plain->prepare_pairs(b, f.x + i * (k + 1), 0, rows, k, i, i + 1);
+    assert_memory_equal(a, b, bytes);
+
+    struct kern_gemm_job job = f.job;
+    job.x = a;
+    job.m = rows;
+    job.pairs = true;
+    gemm->run(&job, 0, rows, 0, n);
+    job.out = same;
+    for (size_t m0 = 0; m0 < rows; m0 += 6)
+        for (size_t n0 = 0; n0 < n; n0 += plain->tile_n)
+            plain->run(&job, m0, m0 + 6 < rows ? m0 + 6 : rows, n0,
+                       n0 + plain->tile_n < n ? n0 + plain->tile_n : n);
+    assert_same_bits(f.out, same, floats);
+    for (size_t row = 0; row < m; row++) {
+        const float largest = max_magnitude(f.x + row * (k + 1), k);
+        for (size_t i = 0; i < n; i++) {
+            double sum = (double)f.bias[i], magnitude = 0.0;
+            const float w_max = max_magnitude(f.w + i * k, k);
+            for (size_t j = 0; j < k; j++) {
+                const double w = stored(KERN_INT8, f.w[i * k + j], w_max);
+                sum += (double)f.x[row * (k + 1) + j] * w;
+                magnitude += fabs(w);
+            }
+            const size_t at = row * job.out_stride + i;
+            assert_near((double)f.out[at], gelu_double(sum) + (double)f.residual[at],
+                        1.2 * (magnitude * (double)largest / 127.0 / 254.0 / 2.0 + 1e-5));
+        }
+    }
+    job.bias = job.residual = NULL;
+    job.act = KERN_ACT_NONE;
+    plain->run(&job, 0, rows, 0, n);
+    job.out = f.out;
+    gemm->run(&job, 0, rows, 0, n);
+    assert_same_bits(f.out, same, floats);
+    for (size_t i = 0; i < COUNT(g); i++)
+        guarded_destroy(&g[i]);
+    fixture_destroy(&f);
+}
+
+static void pairs_keep_16_bits_and_are_exact_across_levels(void **state)
+{
+    (void)state;
+    every_size(check_pairs);
+}
+
+/* Rows longer than what the second half of a pair is made of at once. */
+static void long_rows_are_paired(void **state)
+{
+    (void)state;
+    const struct kern_ops *level[MOST_TABLES];
+    const size_t n_levels = usable_levels(level);
+    for (size_t l = 0; l < n_levels; l++)
+        check_pairs(level[l], level[0], KERN_INT8, 3, 20, 2 * 2048 + 70);
+}
+
 /* The largest magnitudes everywhere: an instruction that saturates in between would show here. */
 static void int8_does_not_saturate(void **state)
 {
@@ -318,6 +396,8 @@ int main(void)
         cmocka_unit_test(product_matches_double_reference),
         cmocka_unit_test(batch_and_split_do_not_change_bits),
         cmocka_unit_test(int8_is_exact_across_levels),
+        cmocka_unit_test(pairs_keep_16_bits_and_are_exact_across_levels),
+        cmocka_unit_test(long_rows_are_paired),
         cmocka_unit_test(int8_does_not_saturate),
         cmocka_unit_test(zero_and_damaged_rows_are_quantised),
         cmocka_unit_test(pieces_pack_like_the_whole),

@@ -4,7 +4,7 @@
 #include <float.h>
 #include <math.h>
 
-static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 63, 64, 65, 80, 384, 1000};
+static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 63, 64, 65, 80, 256, 384, 1000};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MOST         1000
@@ -253,6 +253,49 @@ static void residual_is_what_rounding_left(void **state)
     every_size(check_residual);
 }
 
+/* Lengths and angles are kept, four times, and twice gives 16 times the row; in place too. */
+static void check_spread(const struct kern_ops *ops, float *x, size_t n)
+{
+    float other[MOST], spread[MOST], same[MOST];
+    struct guarded g;
+    float *out = guarded_create(&g, n * sizeof(float), 4);
+    double plain = 0.0, product = 0.0;
+
+    random_fill(other, n, 77);
+    ops->spread(out, x, n);
+    ops->spread(spread, other, n);
+    for (size_t i = 0; i < n; i++) {
+        plain += (double)x[i] * (double)other[i];
+        product += (double)out[i] * (double)spread[i];
+    }
+    assert_near(product, 16.0 * plain, 1e-5 * (double)n);
+    kern_select(KERN_GENERIC)->spread(same, x, n);
+    assert_same_bits(out, same, n);
+    ops->spread(out, out, n);
+    for (size_t i = 0; i < n; i++)
+        assert_near((double)out[i], 16.0 * (double)x[i], 2e-5);
+    guarded_destroy(&g);
+}
+
+static void spreading_keeps_products_and_levels_agree(void **state)
+{
+    (void)state;
+    every_size(check_spread);
+}
+
+static void spreading_shares_a_large_value_out(void **state)
+{
+    (void)state;
+    float x[320] = {0};
+    x[37] = 1.0f;
+    x[256 + 5] = 1.0f;
+    kern_select(KERN_N_LEVELS)->spread(x, x, 320);
+    for (size_t i = 0; i < 256; i++)
+        assert_near(fabs((double)x[i]), i % 16 == 37 % 16 ? 1.0 : 0.0, 0.0);
+    for (size_t i = 256; i < 320; i++)
+        assert_near(fabs((double)x[i]), i % 16 == 5 ? 2.0 : 0.0, 0.0);
+}
+
 static void exponential_is_accurate(void **state)
 {
     (void)state;
@@ -394,6 +437,8 @@ int main(void)
         cmocka_unit_test(gelu_is_accurate_and_levels_agree),
         cmocka_unit_test(residual_is_what_rounding_left),
         cmocka_unit_test(softening_agrees_with_its_parts),
+        cmocka_unit_test(spreading_keeps_products_and_levels_agree),
+        cmocka_unit_test(spreading_shares_a_large_value_out),
         cmocka_unit_test(exponential_is_accurate),
         cmocka_unit_test(convolution_rows_are_padded),
         cmocka_unit_test(half_precision_round_trips),

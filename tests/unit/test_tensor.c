@@ -26,6 +26,27 @@ static void fill(float *x, size_t n, uint32_t seed)
     }
 }
 
+static void fine_product_does_not_depend_on_threads_or_batch(const struct tensor_linear *linear,
+                                                             struct au_pool *pool, const float *x,
+                                                             float *one, float *other)
+{
+    const struct kern_gemm *f32 = kern_select(au_test_level())->gemm[KERN_F32];
+    void *scratch = au_alloc_aligned(tensor_linear_fine_scratch_bytes(linear, M));
+    assert_non_null(scratch);
+    tensor_linear_run_fine(linear, NULL, x, K, M, one, N, x, KERN_ACT_GELU, scratch);
+    tensor_linear_run_fine(linear, pool, x, K, M, other, N, x, KERN_ACT_GELU, scratch);
+    assert_memory_equal(one, other, sizeof(float) * M * N);
+    for (size_t m = 0; m < M; m += 7)
+        tensor_linear_run_fine(linear, pool, x + m * K, K, m + 7 < M ? 7 : M - m, other + m * N, N,
+                               x + m * N, KERN_ACT_GELU, scratch);
+    assert_memory_equal(one, other, sizeof(float) * M * N);
+    if (linear->gemm == f32) {
+        tensor_linear_run(linear, pool, x, K, M, other, N, x, KERN_ACT_GELU, scratch);
+        assert_memory_equal(one, other, sizeof(float) * M * N);
+    }
+    au_free(scratch);
+}
+
 /* One thread, three threads, another batch and another way to the weights: the same bits. */
 static void product_does_not_depend_on_threads_or_batch(void **state)
 {
@@ -55,6 +76,7 @@ static void product_does_not_depend_on_threads_or_batch(void **state)
                               x + m * N, KERN_ACT_GELU, scratch);
         assert_memory_equal(one, other, sizeof(one));
         au_free(scratch);
+        fine_product_does_not_depend_on_threads_or_batch(&b, pool, x, one, other);
         tensor_linear_deinit(&a);
         tensor_linear_deinit(&b);
     }

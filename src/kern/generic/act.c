@@ -2,6 +2,9 @@
 #include "kern/generic/approx.h"
 #include "kern/levels.h"
 
+#define SPREAD_WIDTH 4
+#include "kern/generic/spread_body.h"
+
 void kern_gelu_generic(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -12,4 +15,9 @@ void kern_add_generic(float *out, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = a[i] + b[i];
+}
+
+void kern_spread_generic(float *out, const float *x, size_t n)
+{
+    spread_row(out, x, n);
 }

@@ -89,13 +89,19 @@ void kern_gemm_int8_generic(const struct kern_gemm_job *job, size_t m0, size_t m
     const float *w_scales = kern_pack_int8_scales(job->w, job->n, job->k);
     for (size_t n = n0; n < n1; n += KERN_PANEL) {
         const int8_t *panel = (const int8_t *)job->w + n * chunks * KERN_CHUNK_INT8;
+        float acc[KERN_PANEL], last[KERN_PANEL] = {0};
         for (size_t m = m0; m < m1; m++) {
             int32_t sums[KERN_PANEL];
-            float acc[KERN_PANEL];
             int8_row(sums, blocks + kern_prep_row(m, chunks), panel, chunks);
-            for (size_t i = 0; i < KERN_PANEL; i++)
-                acc[i] = (float)sums[i] * (x_scales[m] * w_scales[n + i]);
-            finish(job, acc, m, n, panel_end(n, n1));
+            for (size_t i = 0; i < KERN_PANEL; i++) {
+                const float value = (float)sums[i] * (x_scales[m] * w_scales[n + i]);
+                acc[i] = job->pairs ? last[i] + value : value;
+                last[i] = value;
+            }
+            if (!job->pairs)
+                finish(job, acc, m, n, panel_end(n, n1));
+            else if (m % 2 == 1)
+                finish(job, acc, m / 2, n, panel_end(n, n1));
         }
     }
 }

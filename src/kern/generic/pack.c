@@ -152,6 +152,23 @@ void kern_prep_bf16_generic(void *prepared, const float *x, size_t x_stride, siz
     }
 }
 
+static void quantise_row(int8_t *to, const float *x, size_t k, float largest)
+{
+    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    for (size_t i = 0; i < kern_chunks(k, KERN_CHUNK_INT8) * KERN_CHUNK_INT8; i++)
+        to[i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8] =
+            i < k ? quantise(x[i], inverse) : 0;
+}
+
+static void residual(float *out, const float *x, size_t n, float largest)
+{
+    const float scale = largest / 127.0f, inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    for (size_t i = 0; i < n; i++)
+        out[i] = fmaf(-(float)quantise(x[i], inverse), scale, x[i]);
+}
+
+#include "kern/generic/pairs_body.h"
+
 void kern_prep_int8_generic(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
                             size_t m0, size_t m1)
 {
@@ -161,19 +178,18 @@ void kern_prep_int8_generic(void *prepared, const float *x, size_t x_stride, siz
     for (size_t row = m0; row < m1; row++) {
         const float *from = x + row * x_stride;
         const float largest = max_magnitude(from, k);
-        const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-        int8_t *to = blocks + kern_prep_row(row, chunks);
         scales[row] = largest / 127.0f;
-        for (size_t i = 0; i < chunks * KERN_CHUNK_INT8; i++)
-            to[i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8] =
-                i < k ? quantise(from[i], inverse) : 0;
+        quantise_row(blocks + kern_prep_row(row, chunks), from, k, largest);
     }
 }
 
 void kern_int8_residual_generic(float *out, const float *x, size_t n)
 {
-    const float largest = max_magnitude(x, n), scale = largest / 127.0f;
-    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-    for (size_t i = 0; i < n; i++)
-        out[i] = fmaf(-(float)quantise(x[i], inverse), scale, x[i]);
+    residual(out, x, n, max_magnitude(x, n));
+}
+
+void kern_prep_int8_pairs_generic(void *prepared, const float *x, size_t x_stride, size_t m,
+                                  size_t k, size_t i0, size_t i1)
+{
+    prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
 }

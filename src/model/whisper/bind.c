@@ -202,6 +202,7 @@ struct stack {
     int n_parts;
     size_t part_rows, k;
     uint64_t seed;
+    bool spread; /* where the kernel is coarse */
 };
 
 /* n elements from `at` on, of a scale that keeps the variance of what passes through. */
@@ -263,22 +264,62 @@ static const struct kern_gemm *conv_gemm(const struct binder *b)
     return b->model->ops->gemm[whisper_conv_type(b->model->type)];
 }
 
+/* A matrix to be packed: rows come from fill(context, ...). */
+struct matrix {
+    tensor_linear_fill *fill;
+    const void *context;
+    size_t n, k;
+    bool spread;
+};
+
+struct spreading {
+    const struct matrix *matrix;
+    const struct kern_ops *ops;
+};
+
+/* Spread both ways the product is 16 times the plain one: a power of two, taken off exactly. */
+static void fill_spread(const void *context, size_t n0, size_t n1, float *rows)
+{
+    const struct spreading *spreading = context;
+    const struct matrix *matrix = spreading->matrix;
+    size_t k = matrix->k;
+
+    matrix->fill(matrix->context, n0, n1, rows);
+    for (size_t row = n0; row < n1; row++, rows += k) {
+        spreading->ops->spread(rows, rows, k);
+        for (size_t i = 0; i < k; i++)
+            rows[i] *= 1.0F / 16.0F;
+    }
+}
+
+static enum auricle_error create_linear(struct binder *b, const struct kern_gemm *gemm,
+                                        const struct matrix *matrix, const float *bias,
+                                        struct tensor_linear *out)
+{
+    struct spreading spreading = {matrix, b->model->ops};
+    tensor_linear_fill *fill = matrix->spread ? fill_spread : matrix->fill;
+    const void *context = matrix->spread ? &spreading : matrix->context;
+    struct tensor_arena *arena = b->packed ? NULL : &b->model->arena;
+    return tensor_linear_create_from(out, arena, gemm, fill, context, bias, matrix->n, matrix->k,
+                                     b->pool);
+}
+
 /* Every matrix passes here: from the cache where it has it; else packed, and put into a cache that
  * is being made, where it stays.                                                                 */
 static enum auricle_error pack_matrix(struct binder *b, const struct kern_gemm *gemm,
-                                      tensor_linear_fill *fill, const void *context,
-                                      const float *bias, size_t n, size_t k,
+                                      const struct matrix *matrix, const float *bias,
                                       struct tensor_linear *out)
 {
-    size_t bytes = gemm->packed_bytes(n, k);
+    size_t n = matrix->n, k = matrix->k, bytes = gemm->packed_bytes(n, k);
     const void *mapped = b->packed ? format_packed_take(b->packed, n, k, bytes) : NULL;
     b->model->bytes += bytes + (bias ? n * sizeof *bias : 0);
-    if (mapped)
-        return tensor_linear_create_packed(out, gemm, mapped, bias, n, k) ? out_of_memory(b)
-                                                                          : AURICLE_OK;
-    struct tensor_arena *arena = b->packed ? NULL : &b->model->arena;
-    if (tensor_linear_create_from(out, arena, gemm, fill, context, bias, n, k, b->pool))
+    enum auricle_error error = mapped ? tensor_linear_create_packed(out, gemm, mapped, bias, n, k)
+                                      : create_linear(b, gemm, matrix, bias, out);
+    if (error)
         return out_of_memory(b);
+    out->spread = matrix->spread;
+    if (mapped)
+        return AURICLE_OK;
     if (b->packed)
         mapped = format_packed_put(b->packed, n, k, out->packed, bytes, false);
     if (mapped)
@@ -295,8 +336,9 @@ static enum auricle_error pack_columns(struct binder *b, const struct stack *sta
     enum auricle_error error = AURICLE_OK;
     for (size_t i = 0; i < n && !error; i++) {
         struct columns columns = {stack, i * (stack->k / n), stack->k / n};
-        error = pack_matrix(b, block_gemm(b), fill_from_columns, &columns, i == 0 ? bias : NULL,
-                            stack->part_rows, columns.n, &out[i]);
+        struct matrix matrix = {fill_from_columns, &columns, stack->part_rows, columns.n,
+                                stack->spread && block_gemm(b)->coarse};
+        error = pack_matrix(b, block_gemm(b), &matrix, i == 0 ? bias : NULL, &out[i]);
     }
     return error;
 }
@@ -304,8 +346,9 @@ static enum auricle_error pack_columns(struct binder *b, const struct stack *sta
 static enum auricle_error pack_stack(struct binder *b, const struct stack *stack, const float *bias,
                                      struct tensor_linear *out)
 {
-    return pack_matrix(b, block_gemm(b), fill_from_stack, stack, bias,
-                       (size_t)stack->n_parts * stack->part_rows, stack->k, out);
+    struct matrix matrix = {fill_from_stack, stack, (size_t)stack->n_parts * stack->part_rows,
+                            stack->k, stack->spread && block_gemm(b)->coarse};
+    return pack_matrix(b, block_gemm(b), &matrix, bias, out);
 }
 
 /* Where a bias may be absent: Whisper's keys have none (a constant added to every score of a
@@ -346,6 +389,7 @@ static enum auricle_error bind_linear(struct binder *b, enum whisper_side side, 
         .part_rows = stacked ? n * (size_t)n_slots : n,
         .k = k,
         .seed = next_seed(b),
+        .spread = side == WHISPER_ENCODER || slot == WHISPER_CROSS_K,
     };
     size_t want[2] = {stack.part_rows, k};
     float *bias = au_alloc_array((size_t)n_slots * n, sizeof *bias);
@@ -410,8 +454,9 @@ static enum auricle_error bind_conv(struct binder *b, enum whisper_slot slot, si
     if (!bias)
         return out_of_memory(b);
     error = read_bias(b, WHISPER_ENCODER, 0, slot, d, bias);
+    struct matrix matrix = {.fill = fill_from_convolution, .context = &conv, .n = d, .k = k};
     if (!error)
-        error = pack_matrix(b, conv_gemm(b), fill_from_convolution, &conv, bias, d, k, out);
+        error = pack_matrix(b, conv_gemm(b), &matrix, bias, out);
     au_free(bias);
     return error;
 }
@@ -459,7 +504,7 @@ static enum auricle_error bind_mlp_out(struct binder *b, enum whisper_side side,
                                        size_t d, size_t hidden, struct whisper_block *block)
 {
     char name[WHISPER_NAME_BYTES];
-    struct stack stack = {.n_parts = 1, .part_rows = d, .k = hidden};
+    struct stack stack = {.n_parts = 1, .part_rows = d, .k = hidden, .spread = true};
     size_t want[2] = {d, hidden};
 
     if (side == WHISPER_DECODER)

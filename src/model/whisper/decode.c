@@ -54,15 +54,15 @@ struct decoding {
 
 static size_t product_scratch(const struct whisper_model *model, size_t n, size_t n_logits)
 {
-    size_t bytes = tensor_linear_scratch_bytes(&model->output, n_logits);
+    size_t bytes = tensor_linear_fine_scratch_bytes(&model->output, n_logits);
     for (int i = 0; i < model->dims.n_text_layer; i++) {
         const struct whisper_block *block = &model->decoder[i];
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->qkv, n));
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->attn_out, n));
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->cross_q, n));
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->cross_out, n));
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->mlp_in, n));
-        bytes = whisper_larger(bytes, tensor_linear_scratch_bytes(&block->mlp_out, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->qkv, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->attn_out, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->cross_q, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->cross_out, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->mlp_in, n));
+        bytes = whisper_larger(bytes, tensor_linear_fine_scratch_bytes(&block->mlp_out, n));
     }
     return bytes;
 }
@@ -160,8 +160,8 @@ static void self_attention(struct decoding *dec, int layer)
     size_t d = dec->d, keys = 0;
 
     whisper_norm_rows(dec->model, dec->pool, &block->attn_ln, dec->x, dec->n, dec->normed);
-    tensor_linear_run(&block->qkv, dec->pool, dec->normed, d, dec->n, dec->wide, 3 * d, NULL,
-                      KERN_ACT_NONE, dec->scratch);
+    tensor_linear_run_fine(&block->qkv, dec->pool, dec->normed, d, dec->n, dec->wide, 3 * d, NULL,
+                           KERN_ACT_NONE, dec->scratch);
     for (size_t t = 0; t < dec->n; t++) {
         const struct place *place = &dec->places[t];
         size_t position = (size_t)(place->row->n_past + place->index);
@@ -171,8 +171,8 @@ static void self_attention(struct decoding *dec, int layer)
         keys = whisper_larger(keys, position + 1);
     }
     run_heads(dec, layer, keys, self_task);
-    tensor_linear_run(&block->attn_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
-                      KERN_ACT_NONE, dec->scratch);
+    tensor_linear_run_fine(&block->attn_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
+                           KERN_ACT_NONE, dec->scratch);
 }
 
 /* Where the head's scores before softmax are wanted for a token (word alignment normalises over the
@@ -232,11 +232,11 @@ static void cross_attention(struct decoding *dec, int layer)
     size_t d = dec->d;
 
     whisper_norm_rows(dec->model, dec->pool, &block->cross_ln, dec->x, dec->n, dec->normed);
-    tensor_linear_run(&block->cross_q, dec->pool, dec->normed, d, dec->n, dec->wide, d, NULL,
-                      KERN_ACT_NONE, dec->scratch);
+    tensor_linear_run_fine(&block->cross_q, dec->pool, dec->normed, d, dec->n, dec->wide, d, NULL,
+                           KERN_ACT_NONE, dec->scratch);
     au_pool_run(dec->pool, dec->n_heads * dec->n_groups, cross_task, &call);
-    tensor_linear_run(&block->cross_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
-                      KERN_ACT_NONE, dec->scratch);
+    tensor_linear_run_fine(&block->cross_out, dec->pool, dec->normed, d, dec->n, dec->x, d, dec->x,
+                           KERN_ACT_NONE, dec->scratch);
 }
 
 /* ---- Logits ---------------------------------------------------------------------------------- */

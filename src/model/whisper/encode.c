@@ -30,9 +30,9 @@
 
 /* What a worker has to itself while it carries a block of rows. */
 struct worker_buffers {
-    float *wide;          /* [block_rows, widest], the convolution's frames, or a head's values */
-    float *row;           /* one normed row, or three of the end of a convolution's input */
-    void *prepared;       /* a product's input */
+    float *wide;    /* [block_rows, widest], the convolution's frames, or a head's values */
+    float *row;     /* one normed or spread row, or three of the end of a convolution's input */
+    void *prepared; /* a product's input */
     void *prepared_inner; /* the perceptron's inside, quantised */
     void *head_scratch;
 };
@@ -110,8 +110,8 @@ static void take_worker_buffers(const struct encoding *e, struct worker_buffers 
     size_t values = e->n * (size_t)(model->dims.n_text_state / model->dims.n_text_head);
     size_t wide = whisper_larger(rows * widest, frames_of(rows) * e->d);
     w->wide = tensor_take(e->ws, whisper_larger(wide, values), sizeof(float));
-    w->row = tensor_take(e->ws, 3 * whisper_larger(e->d, (size_t)model->dims.n_mels),
-                         sizeof(float));
+    size_t row = whisper_larger(widest, 3 * whisper_larger(e->d, (size_t)model->dims.n_mels));
+    w->row = tensor_take(e->ws, row, sizeof(float));
     w->prepared = tensor_take(e->ws, prepared, 1);
     w->prepared_inner = tensor_take(e->ws, inner, 1);
     w->head_scratch = tensor_take(
@@ -202,7 +202,8 @@ static void mlp_rows(const struct encoding *e, const struct whisper_block *block
     for (size_t part = 0; part < block->n_parts; part++) {
         tensor_linear_apply_part(&block->mlp_in, w->prepared, m, part * inner, (part + 1) * inner,
                                  w->wide, inner, KERN_ACT_GELU);
-        tensor_linear_prepare(&block->mlp_out_part[part], w->wide, inner, m, w->prepared_inner);
+        tensor_linear_prepare(&block->mlp_out_part[part], e->model->ops, w->wide, inner, m, w->row,
+                              w->prepared_inner);
         tensor_linear_apply(&block->mlp_out_part[part], w->prepared_inner, m, x, d, x,
                             KERN_ACT_NONE);
     }
@@ -217,7 +218,8 @@ static void layer_rows(const struct passage *p, struct worker_buffers *w, size_t
     size_t m = end - first, d = e->d;
     float *x = e->x + first * d;
 
-    tensor_linear_prepare(&block->attn_out, e->mixed + first * d, d, m, w->prepared);
+    tensor_linear_prepare(&block->attn_out, model->ops, e->mixed + first * d, d, m, w->row,
+                          w->prepared);
     tensor_linear_apply(&block->attn_out, w->prepared, m, x, d, x, KERN_ACT_NONE);
     mlp_rows(e, block, w, x, m);
     if (p->layer + 1 < model->dims.n_audio_layer)
@@ -284,7 +286,7 @@ static void cross_rows(const struct passage *p, struct worker_buffers *w, size_t
     size_t m = end - first, d = e->d;
     const float *x = p->encoded + first * d;
 
-    tensor_linear_prepare(cross_kv, x, d, m, w->prepared);
+    tensor_linear_prepare(cross_kv, model->ops, x, d, m, w->row, w->prepared);
     tensor_linear_apply(cross_kv, w->prepared, m, w->wide, 2 * d, NULL, KERN_ACT_NONE);
     for (size_t head = 0; head < (size_t)model->dims.n_text_head; head++)
         tensor_cross_pack_keys(&cross, whisper_window_head(p->window, (size_t)p->layer, head),

@@ -41,9 +41,10 @@ void whisper_mlp_rows(const struct whisper_model *model, struct au_pool *pool,
     size_t d = block->mlp_in.k, width = block->mlp_in.n;
 
     whisper_norm_rows(model, pool, &block->mlp_ln, x, n, normed);
-    tensor_linear_run(&block->mlp_in, pool, normed, d, n, hidden, width, NULL, KERN_ACT_GELU,
-                      scratch);
-    tensor_linear_run(&block->mlp_out, pool, hidden, width, n, x, d, x, KERN_ACT_NONE, scratch);
+    tensor_linear_run_fine(&block->mlp_in, pool, normed, d, n, hidden, width, NULL, KERN_ACT_GELU,
+                           scratch);
+    tensor_linear_run_fine(&block->mlp_out, pool, hidden, width, n, x, d, x, KERN_ACT_NONE,
+                           scratch);
 }
 
 size_t whisper_hidden_width(const struct whisper_block *blocks, int n)

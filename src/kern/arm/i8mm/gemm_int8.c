@@ -32,9 +32,12 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
             const int64x2_t a = vreinterpretq_s64_s32(acc[p][i]);
             const int64x2_t b = vreinterpretq_s64_s32(acc[p][i + 1]);
             const size_t from = n + i * 2, first = m + 2 * p;
-            finish_int8(job, o, vreinterpretq_s32_s64(vzip1q_s64(a, b)), first, from, n1);
+            const int32x4_t even = vreinterpretq_s32_s64(vzip1q_s64(a, b));
+            const int32x4_t odd = vreinterpretq_s32_s64(vzip2q_s64(a, b));
             if (first + 1 < m1)
-                finish_int8(job, o, vreinterpretq_s32_s64(vzip2q_s64(a, b)), first + 1, from, n1);
+                finish_two_int8(job, o, even, odd, first, from, n1);
+            else
+                finish_int8(job, o, even, first, from, n1);
         }
     }
 }

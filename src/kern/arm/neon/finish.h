@@ -51,11 +51,30 @@ static inline struct int8_operands int8_operands_of(const struct kern_gemm_job *
     };
 }
 
+static inline float32x4_t scaled_int8(const struct int8_operands *o, int32x4_t sums, size_t m,
+                                      size_t n)
+{
+    const float32x4_t scale = vmulq_n_f32(vld1q_f32(o->w_scales + n), o->x_scales[m]);
+    return vmulq_f32(vcvtq_f32_s32(sums), scale);
+}
+
+/* Row m of x, whose number is even, and the next one: two rows, or a pair. */
+static inline void finish_two_int8(const struct kern_gemm_job *job, const struct int8_operands *o,
+                                   int32x4_t first, int32x4_t second, size_t m, size_t n, size_t n1)
+{
+    const float32x4_t a = scaled_int8(o, first, m, n), b = scaled_int8(o, second, m + 1, n);
+    if (job->pairs) {
+        finish128(job, vaddq_f32(a, b), m / 2, n, n1);
+    } else {
+        finish128(job, a, m, n, n1);
+        finish128(job, b, m + 1, n, n1);
+    }
+}
+
 static inline void finish_int8(const struct kern_gemm_job *job, const struct int8_operands *o,
                                int32x4_t sums, size_t m, size_t n, size_t n1)
 {
-    const float32x4_t scale = vmulq_n_f32(vld1q_f32(o->w_scales + n), o->x_scales[m]);
-    finish128(job, vmulq_f32(vcvtq_f32_s32(sums), scale), m, n, n1);
+    finish128(job, scaled_int8(o, sums, m, n), m, n, n1);
 }
 
 #endif

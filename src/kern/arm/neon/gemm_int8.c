@@ -38,9 +38,14 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
             }
         }
     }
-    for (size_t r = 0; r < rows; r++)
-        for (size_t e = 0; e < EIGHTS; e += 2)
-            finish_int8(job, o, vpaddq_s32(acc[r][e], acc[r][e + 1]), m + r, n + e * 2, n1);
+    for (size_t e = 0; e < EIGHTS; e += 2) {
+        const int32x4_t first = vpaddq_s32(acc[0][e], acc[0][e + 1]);
+        if (rows == 2)
+            finish_two_int8(job, o, first, vpaddq_s32(acc[rows - 1][e], acc[rows - 1][e + 1]), m,
+                            n + e * 2, n1);
+        else
+            finish_int8(job, o, first, m, n + e * 2, n1);
+    }
 }
 
 void kern_gemm_int8_neon(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,

@@ -32,9 +32,11 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
             }
         }
     }
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r + 1 < rows; r += 2)
         for (size_t q = 0; q < QUARTERS; q++)
-            finish_int8(job, o, acc[r][q], m + r, n + q * W, n1);
+            finish_two_int8(job, o, acc[r][q], acc[r + 1][q], m + r, n + q * W, n1);
+    for (size_t q = 0; rows % 2 == 1 && q < QUARTERS; q++)
+        finish_int8(job, o, acc[rows - 1][q], m + rows - 1, n + q * W, n1);
 }
 
 void kern_gemm_int8_neondot(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,

@@ -32,6 +32,27 @@ static inline int8x8_t quantise8(const float *x, size_t i, size_t n, float inver
     return vmovn_s16(vcombine_s16(vmovn_s32(low), vmovn_s32(high)));
 }
 
+static inline void quantise_row(int8_t *to, const float *x, size_t k, float largest)
+{
+    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    for (size_t i = 0; i < kern_chunks(k, KERN_CHUNK_INT8) * KERN_CHUNK_INT8; i += 2 * W)
+        vst1_s8(to + i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8,
+                quantise8(x, i, k, inverse));
+}
+
+static inline void residual(float *out, const float *x, size_t n, float largest)
+{
+    const float32x4_t scale = vdupq_n_f32(largest / 127.0f);
+    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    for (size_t i = 0; i < n; i += W) {
+        const float32x4_t value = load4(x + i, n - i);
+        const float32x4_t kept = vcvtq_f32_s32(quantise(value, inverse));
+        store4(out + i, n - i, vfmsq_f32(value, kept, scale));
+    }
+}
+
+#include "kern/generic/pairs_body.h"
+
 void kern_prep_int8_neon(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
                          size_t m0, size_t m1)
 {
@@ -40,14 +61,16 @@ void kern_prep_int8_neon(void *prepared, const float *x, size_t x_stride, size_t
     int8_t *blocks = (int8_t *)prepared + kern_prep_int8_head(m);
     for (size_t row = m0; row < m1; row++) {
         const float *from = x + row * x_stride;
-        int8_t *to = blocks + kern_prep_row(row, chunks);
         const float largest = max_magnitude(from, k);
-        const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
         scales[row] = largest / 127.0f;
-        for (size_t i = 0; i < chunks * KERN_CHUNK_INT8; i += 2 * W)
-            vst1_s8(to + i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8,
-                    quantise8(from, i, k, inverse));
+        quantise_row(blocks + kern_prep_row(row, chunks), from, k, largest);
     }
+}
+
+void kern_prep_int8_pairs_neon(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
+                               size_t i0, size_t i1)
+{
+    prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
 }
 
 /* Round to nearest even, NaN made quiet: the scalar conversion, four at a time. */
@@ -77,12 +100,5 @@ void kern_prep_bf16_neon(void *prepared, const float *x, size_t x_stride, size_t
 
 void kern_int8_residual_neon(float *out, const float *x, size_t n)
 {
-    const float largest = max_magnitude(x, n);
-    const float32x4_t scale = vdupq_n_f32(largest / 127.0f);
-    const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-    for (size_t i = 0; i < n; i += W) {
-        const float32x4_t value = load4(x + i, n - i);
-        const float32x4_t kept = vcvtq_f32_s32(quantise(value, inverse));
-        store4(out + i, n - i, vfmsq_f32(value, kept, scale));
-    }
+    residual(out, x, n, max_magnitude(x, n));
 }

@@ -79,6 +79,7 @@ __attribute__((always_inline)) static inline void finish_square(const struct ker
         const size_t at = n + wide * 16;
         const __mmask16 mask = mask16(n1 - at);
         const __m512 w_scale = bytes ? _mm512_loadu_ps(w_scales + at) : _mm512_setzero_ps();
+        __m512 last = _mm512_setzero_ps();
         for (size_t r = first; r < rows; r++) {
             const char *row = (const char *)acc + (r / 16 * 2 + wide) * KERN_TILE_BYTES +
                               r % 16 * 64;
@@ -90,10 +91,17 @@ __attribute__((always_inline)) static inline void finish_square(const struct ker
             } else {
                 sum = _mm512_load_ps(row);
             }
-            finish512(job, sum, m + r, at, mask);
+            if (!job->pairs)
+                finish512(job, sum, m + r, at, mask);
+            else if (r % 2 == 1)
+                finish512(job, _mm512_add_ps(last, sum), (m + r) / 2, at, mask);
+            last = sum;
         }
     }
 }
+
+/* What a square is of. */
+enum kind { BF16, INT8, INT8_PAIRS };
 
 /* A whole square whose sums wait in memory to be finished, two registers (one row) at a time. */
 struct pending {
@@ -107,15 +115,16 @@ struct pending {
 __attribute__((always_inline)) static inline void pending_begin(struct pending *p,
                                                                 const struct kern_gemm_job *job,
                                                                 const char *acc, size_t m, size_t n,
-                                                                const bool bytes)
+                                                                const enum kind kind)
 {
     p->acc = acc;
-    const size_t at = m * job->out_stride + n - job->n_base;
+    const size_t row = kind == INT8_PAIRS ? m / 2 : m;
+    const size_t at = row * job->out_stride + n - job->n_base;
     p->out = job->out + at;
     p->residual = job->residual ? job->residual + at : NULL;
     for (size_t wide = 0; wide < 2; wide++)
         p->bias[wide] = job->bias ? _mm512_loadu_ps(job->bias + n + wide * W) : _mm512_setzero_ps();
-    if (bytes) {
+    if (kind != BF16) {
         const float *scales = kern_pack_int8_scales(job->w, job->n, job->k) + n;
         p->x_scales = (const float *)job->x + m;
         p->w_scale[0] = _mm512_loadu_ps(scales);
@@ -123,21 +132,28 @@ __attribute__((always_inline)) static inline void pending_begin(struct pending *
     }
 }
 
+__attribute__((always_inline)) static inline __m512 pending_sums(const struct pending *p, size_t r,
+                                                                 size_t wide, const enum kind kind)
+{
+    const char *row = p->acc + (r / 16 * 2 + wide) * KERN_TILE_BYTES + r % 16 * 64;
+    if (kind == BF16)
+        return _mm512_load_ps(row);
+    const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(p->x_scales[r]), p->w_scale[wide]);
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row)), scale);
+}
+
 __attribute__((always_inline)) static inline void pending_row(const struct pending *p,
                                                               size_t stride, size_t r,
-                                                              const bool bytes, const bool gelu,
+                                                              const enum kind kind, const bool gelu,
                                                               const bool residual)
 {
-    const char *row = p->acc + r / 16 * 2 * KERN_TILE_BYTES + r % 16 * 64;
-    for (size_t wide = 0; wide < 2; wide++, row += KERN_TILE_BYTES) {
-        const size_t at = r * stride + wide * W;
-        __m512 v;
-        if (bytes) {
-            const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(p->x_scales[r]), p->w_scale[wide]);
-            v = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(row)), scale);
-        } else {
-            v = _mm512_load_ps(row);
-        }
+    if (kind == INT8_PAIRS && r % 2 == 0)
+        return; /* with the next one */
+    for (size_t wide = 0; wide < 2; wide++) {
+        const size_t at = (kind == INT8_PAIRS ? r / 2 : r) * stride + wide * W;
+        __m512 v = pending_sums(p, r, wide, kind);
+        if (kind == INT8_PAIRS)
+            v = _mm512_add_ps(pending_sums(p, r - 1, wide, kind), v);
         v = _mm512_add_ps(v, p->bias[wide]);
         if (gelu)
             v = gelu512(v);
@@ -151,7 +167,7 @@ __attribute__((always_inline)) static inline void pending_row(const struct pendi
  * for every step over k, so that the vector units work in the shadow of the matrix unit.        */
 __attribute__((always_inline)) static inline void multiply_and_finish(
     const char *x, const char *w, size_t block_bytes, size_t chunks, char *acc,
-    const struct pending *p, size_t stride, size_t per_chunk, const bool bytes, const bool gelu,
+    const struct pending *p, size_t stride, size_t per_chunk, const enum kind kind, const bool gelu,
     const bool residual)
 {
     size_t row = p->acc ? 0 : SQUARE;
@@ -162,7 +178,7 @@ __attribute__((always_inline)) static inline void multiply_and_finish(
     for (size_t chunk = 0; chunk < chunks; chunk++, x += KERN_TILE_BYTES, w += KERN_TILE_BYTES) {
         _tile_stream_loadd(6, w, 64);
         _tile_loadd(4, x, 64);
-        if (bytes) {
+        if (kind != BF16) {
             _tile_dpbssd(0, 4, 6);
             _tile_loadd(5, x + block_bytes, 64);
             _tile_dpbssd(2, 5, 6);
@@ -179,7 +195,7 @@ __attribute__((always_inline)) static inline void multiply_and_finish(
         }
         const size_t end = row + per_chunk < SQUARE ? row + per_chunk : SQUARE;
         for (; row < end; row++)
-            pending_row(p, stride, row, bytes, gelu, residual);
+            pending_row(p, stride, row, kind, gelu, residual);
     }
     _tile_stored(0, acc, 64);
     _tile_stored(1, acc + KERN_TILE_BYTES, 64);
@@ -191,7 +207,7 @@ __attribute__((always_inline)) static inline void multiply_and_finish(
 __attribute__((always_inline)) static inline void squares(const struct kern_gemm_job *job,
                                                           const char *blocks, size_t chunks,
                                                           size_t m0, size_t m1, size_t n0,
-                                                          size_t n1, const bool bytes,
+                                                          size_t n1, const enum kind kind,
                                                           const bool gelu, const bool residual)
 {
     _Alignas(64) char acc[2][4 * KERN_TILE_BYTES];
@@ -204,36 +220,37 @@ __attribute__((always_inline)) static inline void squares(const struct kern_gemm
         for (size_t n = n0; n < n1; n += SQUARE, turn ^= 1) {
             multiply_and_finish(blocks + m / 16 * block_bytes,
                                 (const char *)job->w + n / 16 * block_bytes, block_bytes, chunks,
-                                acc[turn], &p, job->out_stride, per_chunk, bytes, gelu, residual);
-            pending_begin(&p, job, acc[turn], m, n, bytes);
+                                acc[turn], &p, job->out_stride, per_chunk, kind, gelu, residual);
+            pending_begin(&p, job, acc[turn], m, n, kind);
         }
     }
     for (size_t r = 0; p.acc && r < SQUARE; r++)
-        pending_row(&p, job->out_stride, r, bytes, gelu, residual);
+        pending_row(&p, job->out_stride, r, kind, gelu, residual);
 }
 
-/* One compiled body per kind of end. */
-#define SQUARES(name, bytes, gelu, residual)                                             \
+/* One compiled body per kind and end. */
+#define SQUARES(name, kind, gelu, residual)                                              \
     static void name(const struct kern_gemm_job *job, const char *blocks, size_t chunks, \
                      size_t m0, size_t m1, size_t n0, size_t n1)                         \
     {                                                                                    \
-        squares(job, blocks, chunks, m0, m1, n0, n1, bytes, gelu, residual);             \
+        squares(job, blocks, chunks, m0, m1, n0, n1, kind, gelu, residual);              \
     }
-SQUARES(int8_squares, true, false, false)
-SQUARES(int8_squares_gelu, true, true, false)
-SQUARES(int8_squares_residual, true, false, true)
-SQUARES(int8_squares_gelu_residual, true, true, true)
-SQUARES(bf16_squares, false, false, false)
-SQUARES(bf16_squares_gelu, false, true, false)
-SQUARES(bf16_squares_residual, false, false, true)
-SQUARES(bf16_squares_gelu_residual, false, true, true)
+#define SQUARES_OF(name, kind)                          \
+    SQUARES(name##_squares, kind, false, false)         \
+    SQUARES(name##_squares_gelu, kind, true, false)     \
+    SQUARES(name##_squares_residual, kind, false, true) \
+    SQUARES(name##_squares_gelu_residual, kind, true, true)
+SQUARES_OF(bf16, BF16)
+SQUARES_OF(int8, INT8)
+SQUARES_OF(pairs, INT8_PAIRS)
 
 typedef void squares_function(const struct kern_gemm_job *job, const char *blocks, size_t chunks,
                               size_t m0, size_t m1, size_t n0, size_t n1);
 
-static squares_function *const squares_table[2][2][2] = {
+static squares_function *const squares_table[3][2][2] = {
     {{bf16_squares, bf16_squares_residual}, {bf16_squares_gelu, bf16_squares_gelu_residual}},
     {{int8_squares, int8_squares_residual}, {int8_squares_gelu, int8_squares_gelu_residual}},
+    {{pairs_squares, pairs_squares_residual}, {pairs_squares_gelu, pairs_squares_gelu_residual}},
 };
 
 /* Squares that are cut by the edge of the product or of a split. */
@@ -281,8 +298,9 @@ __attribute__((always_inline)) static inline void product(const struct kern_gemm
     const size_t fit = L2_BYTES / (chunks * KERN_CHUNK_BYTES) / SQUARE * SQUARE;
     const size_t step = fit > SQUARE ? fit : SQUARE;
     for (size_t n = n0; whole_m > m0 && n < whole_n; n += step)
-        squares_table[bytes][job->act == KERN_ACT_GELU][job->residual != NULL](
-            job, blocks, chunks, m0, whole_m, n, n + step < whole_n ? n + step : whole_n);
+        squares_table[bytes && job->pairs ? INT8_PAIRS : bytes][job->act == KERN_ACT_GELU]
+                     [job->residual != NULL](job, blocks, chunks, m0, whole_m, n,
+                                             n + step < whole_n ? n + step : whole_n);
     if (whole_m > m0 && n1 > whole_n)
         edges(job, blocks, chunks, m0, whole_m, whole_n, n1, bytes);
     if (m1 > whole_m)

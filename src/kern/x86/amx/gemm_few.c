@@ -121,6 +121,15 @@ static size_t narrow_panels(const struct kern_gemm_job *job, const struct narrow
     return end;
 }
 
+/* Both halves of row r's sums, back to f32. */
+static inline __m512 scaled_row(const char *acc, size_t r, const float *x_scales, __m512 w_scale)
+{
+    const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + r * 64),
+                                         _mm512_load_si512(acc + KERN_TILE_BYTES + r * 64));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
+                         _mm512_mul_ps(_mm512_set1_ps(x_scales[r]), w_scale));
+}
+
 void kern_gemm_int8_few_amx(const struct kern_gemm_job *job, size_t m0, size_t m1, size_t n0,
                             size_t n1)
 {
@@ -133,7 +142,8 @@ void kern_gemm_int8_few_amx(const struct kern_gemm_job *job, size_t m0, size_t m
     const float *x_scales = (const float *)job->x + block;
     const float *w_scales = kern_pack_int8_scales(job->w, job->n, job->k);
     tiles_configure(rows, rows);
-    if (chunks == 1 && skip == 0 && !job->bias && !job->residual && job->act == KERN_ACT_NONE) {
+    if (chunks == 1 && skip == 0 && !job->pairs && !job->bias && !job->residual &&
+        job->act == KERN_ACT_NONE) {
         float *out = job->out + block * job->out_stride - job->n_base;
         const struct narrow plain = {x_scales, w_scales, out, job->out_stride, rows};
         n0 = narrow_panels(job, &plain, x, n0, n1);
@@ -144,11 +154,15 @@ void kern_gemm_int8_few_amx(const struct kern_gemm_job *job, size_t m0, size_t m
                        last ? 0 : PREFETCH_BYTES, acc);
         const __mmask16 mask = mask16(n1 - n);
         const __m512 w_scale = _mm512_loadu_ps(w_scales + n);
-        for (size_t r = skip; r < rows; r++) {
-            const __m512i sum = _mm512_add_epi32(_mm512_load_si512(acc + r * 64),
-                                                 _mm512_load_si512(acc + KERN_TILE_BYTES + r * 64));
-            const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(x_scales[r]), w_scale);
-            finish512(job, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), block + r, n, mask);
+        if (job->pairs) {
+            for (size_t r = skip; r < rows; r += 2)
+                finish512(job,
+                          _mm512_add_ps(scaled_row(acc, r, x_scales, w_scale),
+                                        scaled_row(acc, r + 1, x_scales, w_scale)),
+                          (block + r) / 2, n, mask);
+        } else {
+            for (size_t r = skip; r < rows; r++)
+                finish512(job, scaled_row(acc, r, x_scales, w_scale), block + r, n, mask);
         }
     }
     _tile_release();

@@ -56,10 +56,16 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
         const __m256 w_scale = _mm256_loadu_ps(o->w_scales + at);
         const __m256i sums = _mm256_loadu_si256((const __m256i *)(o->w_sums + at));
         const __m256i offset = X_FLIP ? _mm256_slli_epi32(sums, 7) : _mm256_setzero_si256();
+        __m256 last = _mm256_setzero_ps();
         for (size_t r = 0; r < rows; r++) {
             const __m256 sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(acc[r][half], offset));
             const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(o->x_scales[m + r]), w_scale);
-            finish256(job, _mm256_mul_ps(sum, scale), m + r, at, n1);
+            const __m256 value = _mm256_mul_ps(sum, scale);
+            if (!job->pairs)
+                finish256(job, value, m + r, at, n1);
+            else if (r % 2 == 1)
+                finish256(job, _mm256_add_ps(last, value), (m + r) / 2, at, n1);
+            last = value;
         }
     }
 }

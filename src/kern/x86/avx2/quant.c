@@ -24,6 +24,33 @@ static inline __m256i quantise(__m256 x, __m256 inverse)
     return _mm256_cvtps_epi32(_mm256_min_ps(q, _mm256_set1_ps(127.0f)));
 }
 
+static inline void quantise_row(int8_t *to, const float *x, size_t k, float largest)
+{
+    const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    for (size_t i = 0; i < kern_chunks(k, KERN_CHUNK_INT8) * KERN_CHUNK_INT8; i += 2 * W) {
+        const __m256i low = quantise(load_padded(x, i, k), inverse);
+        const __m256i high = quantise(load_padded(x, i + W, k), inverse);
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+        const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words),
+                                              _mm256_extracti128_si256(words, 1));
+        int8_t *at = to + i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8;
+        _mm_storeu_si128((__m128i *)at, bytes);
+    }
+}
+
+static inline void residual(float *out, const float *x, size_t n, float largest)
+{
+    const __m256 scale = _mm256_set1_ps(largest / 127.0f);
+    const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    for (size_t i = 0; i < n; i += W) {
+        const __m256 value = load8(x + i, n - i);
+        const __m256 kept = _mm256_cvtepi32_ps(quantise(value, inverse));
+        store8(out + i, n - i, _mm256_fnmadd_ps(kept, scale, value));
+    }
+}
+
+#include "kern/generic/pairs_body.h"
+
 void kern_prep_int8_avx2(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
                          size_t m0, size_t m1)
 {
@@ -32,20 +59,16 @@ void kern_prep_int8_avx2(void *prepared, const float *x, size_t x_stride, size_t
     int8_t *blocks = (int8_t *)prepared + kern_prep_int8_head(m);
     for (size_t row = m0; row < m1; row++) {
         const float *from = x + row * x_stride;
-        int8_t *to = blocks + kern_prep_row(row, chunks);
         const float largest = max_magnitude(from, k);
-        const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
         scales[row] = largest / 127.0f;
-        for (size_t i = 0; i < chunks * KERN_CHUNK_INT8; i += 2 * W) {
-            const __m256i low = quantise(load_padded(from, i, k), inverse);
-            const __m256i high = quantise(load_padded(from, i + W, k), inverse);
-            const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
-            const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words),
-                                                  _mm256_extracti128_si256(words, 1));
-            int8_t *at = to + i / KERN_CHUNK_INT8 * KERN_TILE_BYTES + i % KERN_CHUNK_INT8;
-            _mm_storeu_si128((__m128i *)at, bytes);
-        }
+        quantise_row(blocks + kern_prep_row(row, chunks), from, k, largest);
     }
+}
+
+void kern_prep_int8_pairs_avx2(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
+                               size_t i0, size_t i1)
+{
+    prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
 }
 
 /* Round to nearest even, NaN made quiet: the scalar conversion, eight at a time. */
@@ -77,12 +100,5 @@ void kern_prep_bf16_avx2(void *prepared, const float *x, size_t x_stride, size_t
 
 void kern_int8_residual_avx2(float *out, const float *x, size_t n)
 {
-    const float largest = max_magnitude(x, n);
-    const __m256 scale = _mm256_set1_ps(largest / 127.0f);
-    const __m256 inverse = _mm256_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
-    for (size_t i = 0; i < n; i += W) {
-        const __m256 value = load8(x + i, n - i);
-        const __m256 kept = _mm256_cvtepi32_ps(quantise(value, inverse));
-        store8(out + i, n - i, _mm256_fnmadd_ps(kept, scale, value));
-    }
+    residual(out, x, n, max_magnitude(x, n));
 }

@@ -2,6 +2,9 @@
 #include "kern/levels.h"
 #include "kern/x86/avx512vnni/simd.h"
 
+#define SPREAD_WIDTH 16
+#include "kern/generic/spread_body.h"
+
 void kern_gelu_avx512vnni(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += W) {
@@ -18,4 +21,9 @@ void kern_add_avx512vnni(float *out, const float *a, const float *b, size_t n)
             out + i, mask,
             _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i)));
     }
+}
+
+void kern_spread_avx512vnni(float *out, const float *x, size_t n)
+{
+    spread_row(out, x, n);
 }

@@ -59,11 +59,13 @@ __attribute__((always_inline)) static inline void tile(const struct kern_gemm_jo
         const size_t at = n + p * KERN_PANEL;
         const __m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(o->w_sums + at), 7);
         const __m512 w_scale = _mm512_loadu_ps(o->w_scales + at);
+        __m512 value[ROWS];
         for (size_t r = 0; r < rows; r++) {
             const __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(acc[r][p], offset));
             const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(o->x_scales[m + r]), w_scale);
-            finish512(job, _mm512_mul_ps(sum, scale), m + r, at, mask16(n1 - at));
+            value[r] = _mm512_mul_ps(sum, scale);
         }
+        finish_rows512(job, value, rows, m, at, mask16(n1 - at));
     }
 }
 

@@ -3,6 +3,29 @@
 #include "kern/levels.h"
 #include "kern/pack.h"
 
+static inline void quantise_row(int8_t *to, const float *x, size_t k, float largest)
+{
+    const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    for (size_t i = 0; i < k; i += KERN_CHUNK_INT8, to += KERN_TILE_BYTES)
+        _mm512_store_si512(to, quantise_chunk(x + i, k - i, inverse));
+}
+
+static inline void residual(float *out, const float *x, size_t n, float largest)
+{
+    const __m512 scale = _mm512_set1_ps(largest / 127.0f);
+    const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    for (size_t i = 0; i < n; i += W) {
+        const __mmask16 mask = mask16(n - i);
+        const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
+        const __m512i rounded = _mm512_max_epi32(round_to_int(value, inverse),
+                                                 _mm512_set1_epi32(-127));
+        const __m512 kept = _mm512_cvtepi32_ps(rounded);
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_fnmadd_ps(kept, scale, value));
+    }
+}
+
+#include "kern/generic/pairs_body.h"
+
 void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
                                size_t m0, size_t m1)
 {
@@ -11,13 +34,16 @@ void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, 
     int8_t *blocks = (int8_t *)prepared + kern_prep_int8_head(m);
     for (size_t row = m0; row < m1; row++) {
         const float *from = x + row * x_stride;
-        int8_t *to = blocks + kern_prep_row(row, chunks);
         const float largest = max_magnitude(from, k);
-        const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
         scales[row] = largest / 127.0f;
-        for (size_t i = 0; i < k; i += KERN_CHUNK_INT8, to += KERN_TILE_BYTES)
-            _mm512_store_si512(to, quantise_chunk(from + i, k - i, inverse));
+        quantise_row(blocks + kern_prep_row(row, chunks), from, k, largest);
     }
+}
+
+void kern_prep_int8_pairs_avx512vnni(void *prepared, const float *x, size_t x_stride, size_t m,
+                                     size_t k, size_t i0, size_t i1)
+{
+    prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
 }
 
 /* Round to nearest even, NaN made quiet: the scalar conversion, sixteen at a time. */
@@ -50,17 +76,7 @@ void kern_prep_bf16_avx512vnni(void *prepared, const float *x, size_t x_stride, 
 
 void kern_int8_residual_avx512vnni(float *out, const float *x, size_t n)
 {
-    const float largest = max_magnitude(x, n);
-    const __m512 scale = _mm512_set1_ps(largest / 127.0f);
-    const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
-    for (size_t i = 0; i < n; i += W) {
-        const __mmask16 mask = mask16(n - i);
-        const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
-        const __m512i rounded = _mm512_max_epi32(round_to_int(value, inverse),
-                                                 _mm512_set1_epi32(-127));
-        const __m512 kept = _mm512_cvtepi32_ps(rounded);
-        _mm512_mask_storeu_ps(out + i, mask, _mm512_fnmadd_ps(kept, scale, value));
-    }
+    residual(out, x, n, max_magnitude(x, n));
 }
 
 /* One panel: a chunk of 16 rows, as quads, is a 16 x 16 matrix that is turned. */
