@@ -40,7 +40,7 @@
 #define MAX_THREADS     1024
 #define MAX_REGION_SIZE UINT32_MAX
 
-/* Where a thread was last seen: a processor, or -1 when it sleeps. */
+/* Where a thread was last seen: a processor, or -1 when it sleeps or has not been seen. */
 struct place {
     _Atomic int cpu;
 };
@@ -225,6 +225,8 @@ enum auricle_error au_pool_create(int n_threads, struct au_pool **out)
         pool->places = au_calloc((size_t)n_threads, sizeof *pool->places);
         if (!pool->threads || !pool->places)
             goto fail;
+        for (int i = 0; i < n_threads; i++)
+            atomic_init(&pool->places[i].cpu, -1);
         e = start_workers(pool);
         if (e)
             goto fail;
