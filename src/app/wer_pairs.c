@@ -44,16 +44,11 @@ static enum auricle_error push(struct app_wer_side *side, struct app_wer_entry e
         error = au_fail(fault, AURICLE_E_LIMIT, "more than %zu texts", MAX_ENTRIES);
     else if (!entry.id)
         error = no_memory(fault);
-    if (!error && side->n == side->capacity) {
-        size_t capacity = side->capacity ? 2 * side->capacity : 16;
-        void *more = au_realloc(side->entries, capacity * sizeof entry);
-        if (more) {
-            side->entries = more;
-            side->capacity = capacity;
-        } else {
-            error = no_memory(fault);
-        }
-    }
+    void *entries = error ? NULL : au_grow(side->entries, side->n, &side->capacity, sizeof entry);
+    if (entries)
+        side->entries = entries;
+    else if (!error)
+        error = no_memory(fault);
     if (error)
         entry_deinit(&entry);
     else

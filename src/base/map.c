@@ -161,16 +161,11 @@ static enum auricle_error make_room(struct au_map *map, size_t n)
         map->keys = keys;
         map->keys_capacity = capacity;
     }
-    if (map->n_entries == map->entries_capacity) {
-        size_t capacity = map->entries_capacity + map->entries_capacity / 2 + MIN_SLOTS, bytes;
-        if (!au_mul_size(capacity, sizeof *map->entries, &bytes))
-            return AURICLE_E_NOMEM;
-        struct entry *entries = au_realloc(map->entries, bytes);
-        if (!entries)
-            return AURICLE_E_NOMEM;
-        map->entries = entries;
-        map->entries_capacity = capacity;
-    }
+    struct entry *entries = au_grow(map->entries, map->n_entries, &map->entries_capacity,
+                                    sizeof *entries);
+    if (!entries)
+        return AURICLE_E_NOMEM;
+    map->entries = entries;
     if (map->n_entries + 1 > map->n_slots / 3 * 2)
         return resize_slots(map, map->n_slots * 2);
     return AURICLE_OK;

@@ -90,6 +90,20 @@ void *au_realloc(void *block, size_t bytes)
     return may_allocate() ? realloc(block, bytes ? bytes : 1) : NULL;
 }
 
+void *au_grow(void *block, size_t n, size_t *capacity, size_t element_bytes)
+{
+    size_t wanted, bytes;
+    if (n < *capacity)
+        return block;
+    if (!au_mul_size(*capacity ? *capacity : 8, 2, &wanted) ||
+        !au_mul_size(wanted, element_bytes, &bytes))
+        return NULL;
+    void *larger = au_realloc(block, bytes);
+    if (larger)
+        *capacity = wanted;
+    return larger;
+}
+
 void au_free(void *block)
 {
     free(block);

@@ -43,7 +43,10 @@ void *au_alloc_array(size_t count, size_t bytes); /* uninitialised; checked prod
 void *au_alloc_aligned(size_t bytes); /* uninitialised, AU_ALIGN aligned, size rounded up */
 void *au_alloc_sparse(size_t bytes);  /* the same for a block that may be touched in few places */
 void *au_realloc(void *block, size_t bytes); /* the old block stays valid on failure */
-void au_free(void *block);                   /* NULL is fine */
+/* Room for one more element behind n of a growing array: the block, moved perhaps, and *capacity in
+ * elements. NULL: no memory; the old block and *capacity stay.                                   */
+void *au_grow(void *block, size_t n, size_t *capacity, size_t element_bytes);
+void au_free(void *block); /* NULL is fine */
 char *au_strdup(const char *text);
 char *au_strndup(const char *text, size_t n);
 char *au_sprintf(const char *format, ...) __attribute__((format(printf, 1, 2))); /* new string */

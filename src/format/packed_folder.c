@@ -41,12 +41,9 @@ static void deinit(struct listing *list)
 static void add(struct listing *list, char *path, bool unfinished)
 {
     struct stat info;
-    size_t wanted = list->n == list->capacity ? 2 * list->capacity + 16 : list->capacity;
-    struct entry *grown = au_realloc(list->entries, wanted * sizeof *grown);
-    if (grown) {
+    struct entry *grown = au_grow(list->entries, list->n, &list->capacity, sizeof *grown);
+    if (grown)
         list->entries = grown;
-        list->capacity = wanted;
-    }
     if (!grown || !path || lstat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
         au_free(path);
         return;

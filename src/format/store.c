@@ -6,25 +6,10 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-/* Room for one more element in a growing array; the new block, or NULL. */
-static void *grow(void *block, size_t n, size_t *capacity, size_t element_bytes)
-{
-    if (n < *capacity)
-        return block;
-    size_t wanted = *capacity ? *capacity * 2 : 64;
-    size_t bytes;
-    if (!au_mul_size(wanted, element_bytes, &bytes))
-        return NULL;
-    void *larger = au_realloc(block, bytes);
-    if (larger)
-        *capacity = wanted;
-    return larger;
-}
-
 void *format_store_block(struct format_weights *weights, size_t bytes)
 {
-    void **blocks = grow(weights->blocks, weights->n_blocks, &weights->block_capacity,
-                         sizeof *weights->blocks);
+    void **blocks = au_grow(weights->blocks, weights->n_blocks, &weights->block_capacity,
+                            sizeof *weights->blocks);
     if (!blocks)
         return NULL;
     weights->blocks = blocks;
@@ -120,8 +105,8 @@ enum auricle_error format_store_add(struct format_weights *weights, const char *
         goto fail;
     }
 
-    struct format_tensor *tensors = grow(weights->tensors, weights->n_tensors,
-                                         &weights->tensor_capacity, sizeof *weights->tensors);
+    struct format_tensor *tensors = au_grow(weights->tensors, weights->n_tensors,
+                                            &weights->tensor_capacity, sizeof *weights->tensors);
     error = tensors ? AURICLE_OK : AURICLE_E_NOMEM;
     if (tensors) {
         weights->tensors = tensors;

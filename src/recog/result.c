@@ -67,32 +67,18 @@ enum auricle_error recog_segment_copy(struct auricle_segment *to,
     return from->words ? words_copy(to, from) : AURICLE_OK;
 }
 
-static enum auricle_error make_room(struct auricle_segment **list, size_t *room, size_t n)
-{
-    if (n < *room)
-        return AURICLE_OK;
-    size_t more = *room ? *room * 2 : 16, bytes;
-    if (!au_mul_size(more, sizeof(**list), &bytes))
-        return AURICLE_E_NOMEM;
-    struct auricle_segment *grown = au_realloc(*list, bytes);
-    if (!grown)
-        return AURICLE_E_NOMEM;
-    *list = grown;
-    *room = more;
-    return AURICLE_OK;
-}
-
 enum auricle_error recog_result_add(struct recog_result *result,
                                     const struct auricle_segment *segment, bool keep_filtered)
 {
     bool drop = segment->filtered_by && !keep_filtered;
     struct auricle_segment **list = drop ? &result->filtered : &result->segments;
     size_t *n = drop ? &result->pub.n_filtered : &result->pub.n_segments;
-    enum auricle_error error = make_room(
-        list, drop ? &result->filtered_room : &result->segments_room, *n);
-    if (error)
-        return error;
-    error = recog_segment_copy(&(*list)[*n], segment);
+    size_t *room = drop ? &result->filtered_room : &result->segments_room;
+    void *grown = au_grow(*list, *n, room, sizeof(**list));
+    if (!grown)
+        return AURICLE_E_NOMEM;
+    *list = grown;
+    enum auricle_error error = recog_segment_copy(&(*list)[*n], segment);
     if (error) {
         recog_segment_deinit(&(*list)[*n]);
         return error;

@@ -15,14 +15,10 @@
 static enum auricle_error units_push(struct text_units *units, size_t *capacity, const char *bytes,
                                      size_t n)
 {
-    if (units->n == *capacity) {
-        const size_t more = *capacity < 64 ? 64 : *capacity * 2;
-        struct text_unit *items = au_realloc(units->items, more * sizeof *items);
-        if (!items)
-            return AURICLE_E_NOMEM;
-        units->items = items;
-        *capacity = more;
-    }
+    struct text_unit *items = au_grow(units->items, units->n, capacity, sizeof *items);
+    if (!items)
+        return AURICLE_E_NOMEM;
+    units->items = items;
     units->items[units->n++] = (struct text_unit){bytes, n};
     return AURICLE_OK;
 }

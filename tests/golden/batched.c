@@ -7,26 +7,16 @@
 
 #include "auricle/auricle.h"
 #include "recog/engine.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 static struct auricle_engine *load(int windows, int threads)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    char *model = au_test_fixture("whisper-micro/ggml-model-f16.bin");
-    char *vad = au_test_fixture("silero-vad/silero_vad_16k_v62.safetensors");
-    options.model = model;
-    options.vad_model = vad;
-    options.compute = AURICLE_COMPUTE_F32;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    options.max_windows = windows;
-    options.threads = threads;
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    au_free(model);
-    au_free(vad);
-    return engine;
+    return au_test_engine(au_test_fixture("whisper-micro/ggml-model-f16.bin"),
+                          au_test_fixture("silero-vad/silero_vad_16k_v62.safetensors"),
+                          (struct auricle_engine_options){.compute = AURICLE_COMPUTE_F32,
+                                                          .max_windows = windows,
+                                                          .threads = threads});
 }
 
 static void options_for(struct auricle_options *options)

@@ -9,6 +9,7 @@
 #include "recog/decode/search.h"
 #include "recog/engine.h"
 #include "recog/trim.h"
+#include "support/engine.h"
 #include "support/support.h"
 #include "text/compress.h"
 #include "text/language.h"
@@ -53,16 +54,10 @@ static struct bench *prepare(void **state)
     struct bench *b = *state;
     if (b->engine)
         return b;
-    struct auricle_message message;
     struct au_fault fault = {0};
-    char *model = au_test_fixture("whisper-micro/ggml-model-f16.bin");
     char *json = au_test_fixture("whisper-micro/ref/decode.json");
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    options.model = model;
-    options.compute = AURICLE_COMPUTE_F32;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    if (auricle_engine_create(&options, &b->engine, &message))
-        fail_msg("%s", message.text);
+    b->engine = au_test_engine(au_test_fixture("whisper-micro/ggml-model-f16.bin"), NULL,
+                               (struct auricle_engine_options){.compute = AURICLE_COMPUTE_F32});
     au_test_ok(au_json_read(json, 1 << 24, &b->expected, &fault), &fault);
     size_t n, frames = recog_engine_window_frames(b->engine);
     float *samples = load_samples("audio/jfk_16k.wav", &n);
@@ -72,7 +67,6 @@ static struct bench *prepare(void **state)
     struct auricle_unit unit = {.kind = RECOG_UNIT_ENCODE, .mel = b->mel, .window = b->window};
     run_one(b->engine, &unit);
     au_free(samples);
-    au_free(model);
     au_free(json);
     return b;
 }

@@ -6,6 +6,7 @@
 
 #include "auricle/auricle.h"
 #include "recog/engine.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 enum { RATE = 16000, MAX_UNITS = 64 };
@@ -66,23 +67,11 @@ static struct auricle_feed feed_of(struct arriving *arriving)
 
 static struct auricle_engine *load(void)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    char *model = au_test_fixture("whisper-micro/ggml-model-f16.bin");
-    char *vad = au_test_fixture("silero-vad/silero_vad_16k_v62.safetensors");
-    options.model = model;
-    options.vad_model = vad;
-    options.compute = AURICLE_COMPUTE_F32;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    options.max_windows = 3;
-    options.max_beams = 2;
-    options.threads = 2;
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    au_free(model);
-    au_free(vad);
-    return engine;
+    return au_test_engine(
+        au_test_fixture("whisper-micro/ggml-model-f16.bin"),
+        au_test_fixture("silero-vad/silero_vad_16k_v62.safetensors"),
+        (struct auricle_engine_options){
+            .compute = AURICLE_COMPUTE_F32, .max_windows = 3, .max_beams = 2, .threads = 2});
 }
 
 static struct auricle_options options_for(enum auricle_long_form form, enum auricle_vad vad)

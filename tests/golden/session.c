@@ -6,26 +6,18 @@
 
 #include "auricle/auricle.h"
 #include "recog/engine.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 enum { RATE = 16000, N_SESSIONS = 3, MAX_UNITS = 64 };
 
 static struct auricle_engine *load(int windows, int beams)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    char *model = au_test_fixture("whisper-micro/ggml-model-f16.bin");
-    options.model = model;
-    options.compute = AURICLE_COMPUTE_F32;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    options.max_windows = windows;
-    options.max_beams = beams;
-    options.threads = 2;
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    au_free(model);
-    return engine;
+    return au_test_engine(au_test_fixture("whisper-micro/ggml-model-f16.bin"), NULL,
+                          (struct auricle_engine_options){.compute = AURICLE_COMPUTE_F32,
+                                                          .max_windows = windows,
+                                                          .max_beams = beams,
+                                                          .threads = 2});
 }
 
 static struct auricle_options options_for(enum auricle_long_form form)

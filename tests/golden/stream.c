@@ -9,6 +9,7 @@
 
 #include "auricle/auricle.h"
 #include "recog/engine.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 enum { RATE = 16000, MAX_UNITS = 64, MAX_FINALS = 256, PAUSE = RATE };
@@ -32,39 +33,21 @@ struct told {
     double last;
 };
 
-static struct auricle_engine *load(const char *model, enum auricle_compute compute)
+static struct auricle_engine *load(char *model, enum auricle_compute compute)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    char *vad = au_test_source("models/vad");
-    options.model = model;
-    options.vad_model = vad;
-    options.compute = compute;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    options.max_windows = 2;
-    options.max_beams = 2;
-    options.threads = 2;
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    au_free(vad);
-    return engine;
+    return au_test_engine(model, au_test_source("models/vad"),
+                          (struct auricle_engine_options){
+                              .compute = compute, .max_windows = 2, .max_beams = 2, .threads = 2});
 }
 
 static struct auricle_engine *load_nano(void)
 {
-    char *model = au_test_source("models/nano");
-    struct auricle_engine *engine = load(model, AURICLE_COMPUTE_AUTO);
-    au_free(model);
-    return engine;
+    return load(au_test_source("models/nano"), AURICLE_COMPUTE_AUTO);
 }
 
 static struct auricle_engine *load_micro(void)
 {
-    char *model = au_test_fixture("whisper-micro/ggml-model-f16.bin");
-    struct auricle_engine *engine = load(model, AURICLE_COMPUTE_F32);
-    au_free(model);
-    return engine;
+    return load(au_test_fixture("whisper-micro/ggml-model-f16.bin"), AURICLE_COMPUTE_F32);
 }
 
 static struct auricle_options default_options(void)

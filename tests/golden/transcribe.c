@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 /* The folder with its weights unpacked. */
@@ -39,15 +40,8 @@ static char *unpack_model(char **scratch)
 
 static struct auricle_engine *load(const char *model)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    options.model = model;
-    options.compute = AURICLE_COMPUTE_F32;
-    options.cpu_level = getenv("AURICLE_CPU_LEVEL");
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    return engine;
+    return au_test_engine(au_strdup(model), NULL,
+                          (struct auricle_engine_options){.compute = AURICLE_COMPUTE_F32});
 }
 
 static float threshold(const struct au_json *options, const char *key, float fallback)

@@ -84,6 +84,34 @@ static void mem_fails_where_told(void **state)
     au_free(after);
 }
 
+static void mem_arrays_grow(void **state)
+{
+    (void)state;
+    size_t capacity = 0;
+    int *items = NULL;
+    for (size_t n = 0; n < 1000; n++) {
+        size_t before = capacity;
+        int *grown = au_grow(items, n, &capacity, sizeof *items);
+        assert_non_null(grown);
+        assert_true(capacity > n);
+        assert_true(n < before ? grown == items && capacity == before : capacity >= 2 * before);
+        items = grown;
+        items[n] = (int)n;
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(items[i], i);
+    size_t full = capacity;
+    au_mem_fail_at(0, true);
+    assert_null(au_grow(items, full, &capacity, sizeof *items));
+    au_mem_fail_never();
+    assert_int_equal(capacity, full);
+    assert_int_equal(items[999], 999);
+    capacity = SIZE_MAX / 2; /* twice as many fit, their bytes do not */
+    assert_null(au_grow(items, capacity, &capacity, sizeof *items));
+    assert_int_equal(capacity, SIZE_MAX / 2);
+    au_free(items);
+}
+
 static void mem_copies_text(void **state)
 {
     (void)state;
@@ -565,6 +593,7 @@ int main(void)
         cmocka_unit_test(mem_zero_bytes_gives_a_block),
         cmocka_unit_test(mem_aligned_blocks_are_aligned),
         cmocka_unit_test(mem_fails_where_told),
+        cmocka_unit_test(mem_arrays_grow),
         cmocka_unit_test(mem_copies_text),
         cmocka_unit_test(fail_records_a_sentence),
         cmocka_unit_test(fail_cannot_damage_a_terminal),

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "recog/session.h"
+#include "support/engine.h"
 #include "support/support.h"
 
 enum { SECONDS = 20, PAUSE_AT = 9, RATE = 16000, MAX_WORDS = 200 };
@@ -19,17 +20,8 @@ struct script {
 
 static struct auricle_engine *load(void)
 {
-    struct auricle_message message;
-    struct auricle_engine *engine = NULL;
-    struct auricle_engine_options options = AURICLE_ENGINE_OPTIONS_INIT;
-    char *model = au_test_source("models/nano");
-    options.model = model;
-    options.max_windows = 1;
-    options.threads = 1;
-    if (auricle_engine_create(&options, &engine, &message))
-        fail_msg("%s", message.text);
-    au_free(model);
-    return engine;
+    return au_test_engine(au_test_source("models/nano"), NULL,
+                          (struct auricle_engine_options){.max_windows = 1, .threads = 1});
 }
 
 /* A tone with one pause. */

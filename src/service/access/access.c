@@ -62,15 +62,10 @@ static enum auricle_error append(struct table *table, const struct service_grant
 {
     if (table->n == SERVICE_MAX_KEYS)
         return au_fail(fault, AURICLE_E_LIMIT, "more than %d API keys", SERVICE_MAX_KEYS);
-    if (table->n == table->capacity) {
-        size_t capacity = table->capacity ? 2 * table->capacity : 16;
-        void *more = au_realloc(table->keys, capacity * sizeof(struct service_grant *));
-        if (!more)
-            return au_fail(fault, AURICLE_E_NOMEM, "out of memory for the API keys");
-        table->keys = more;
-        table->capacity = capacity;
-    }
-    struct service_grant *copy = au_alloc(sizeof *copy);
+    void *keys = au_grow(table->keys, table->n, &table->capacity, sizeof *table->keys);
+    if (keys)
+        table->keys = keys;
+    struct service_grant *copy = keys ? au_alloc(sizeof *copy) : NULL;
     if (!copy)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory for the API keys");
     *copy = *key;

@@ -336,15 +336,10 @@ char *service_local_name(const char *path)
 
 static enum auricle_error append(struct service_local_list *list, struct service_local_entry entry)
 {
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8, bytes;
-        void *more = au_mul_size(capacity, sizeof entry, &bytes) ? au_realloc(list->entries, bytes)
-                                                                 : NULL;
-        if (!more)
-            return AURICLE_E_NOMEM;
-        list->entries = more;
-        list->capacity = capacity;
-    }
+    void *entries = au_grow(list->entries, list->n, &list->capacity, sizeof entry);
+    if (!entries)
+        return AURICLE_E_NOMEM;
+    list->entries = entries;
     list->entries[list->n++] = entry;
     return AURICLE_OK;
 }
