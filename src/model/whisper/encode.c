@@ -4,10 +4,11 @@
  *
  * What limits it is memory, not arithmetic: f32 activations of a layer are four times the int8
  * weights, and both are larger than the second-level cache. So a worker takes a block of rows and
- * carries it through everything that is row by row (output projection, perceptron, the next
- * layer's queries, keys and values) before it lets go of it; only attention, where rows meet, ends
- * such a passage. A layer is thus two parallel regions: heads, then rows. The block's size is
- * chosen so that its widest intermediate stays in the cache beside the weights that stream past.
+ * carries it through everything that is row by row (output projection, perceptron, the next layer's
+ * queries, keys and values) before it lets go of it; only attention, where rows meet, ends such a
+ * passage. A layer is thus two parallel regions: heads, then rows. Within a block a product goes
+ * strip by strip of few rows, so that the f32 intermediate of a strip is read again while it is
+ * still near, and the weights of the product stay in the second-level cache for all strips.
  *
  * Windows are worked through one after the other: 1500 rows already fill the kernels. So a
  * window's bits cannot depend on its neighbours, and the workspace does not grow with the batch.
@@ -22,18 +23,23 @@
 /* Attention queries per task: a head's keys and values stay in the second-level cache for them. */
 #define QUERY_ROWS 256
 
-/* A block's f32 and int8 rows, beside weights in a second-level cache of 2 MiB. Blocks are whole
- * squares of tiles.                                                                             */
-#define BLOCK_BYTES (1200 << 10)
+/* What may be of use again soon in a second-level cache of 2 MiB. Blocks and strips are whole
+ * squares of tiles.                                                                              */
+#define CACHE_BYTES (1900 << 10)
 #define ROW_ALIGN   32
 #define MOST_ROWS   256
 
+/* Weights of one product up to here stay in that cache while strips of STRIP_ROWS pass. Where
+ * they are larger, a strip is the whole block, and the kernel takes the weights in pieces.       */
+#define STRIP_WEIGHTS (640 << 10)
+#define STRIP_ROWS    64
+
 /* What a worker has to itself while it carries a block of rows. */
 struct worker_buffers {
-    float *wide;    /* [block_rows, widest], the convolution's frames, or a head's values */
+    float *wide;    /* [strip_rows, widest], the convolution's frames, or a head's values */
     float *row;     /* one normed or spread row, or three of the end of a convolution's input */
-    void *prepared; /* a product's input */
-    void *prepared_inner; /* the perceptron's inside, quantised */
+    void *prepared; /* a product's input, strip by strip */
+    void *prepared_inner; /* the perceptron's inside, quantised, strip by strip */
     void *head_scratch;
 };
 
@@ -44,6 +50,7 @@ struct encoding {
     int n_threads;
     size_t n, d;       /* rows (audio context) and width */
     size_t block_rows; /* rows a worker carries at a time */
+    size_t strip_rows; /* rows of a block that a product takes at a time */
     size_t head_width, head_bytes;
     const float *mel;     /* [2n, n_mels] */
     float *x;             /* [n, d] residual stream */
@@ -72,15 +79,37 @@ static size_t widest_row(const struct encoding *e)
     return widest;
 }
 
-/* Rows of a block: as many as the cache takes, but blocks enough for every worker, and alike. */
-static size_t choose_block_rows(const struct encoding *e)
+static size_t type_bytes(enum kern_type type)
 {
-    size_t row_bytes = 10 * e->d; /* residual and intermediate in f32, two inputs in int8 */
-    size_t fit = BLOCK_BYTES / row_bytes < MOST_ROWS ? BLOCK_BYTES / row_bytes : MOST_ROWS;
-    size_t threads = (size_t)e->n_threads;
+    return type == KERN_F32 ? 4 : type == KERN_BF16 ? 2 : 1;
+}
+
+/* Rows of a block: as many as the cache takes, but blocks enough for every worker, and alike. Then
+ * rows of a strip.                                                                              */
+static void choose_rows(struct encoding *e)
+{
+    size_t d = e->d, threads = (size_t)e->n_threads;
+    size_t weights = d * d * type_bytes(e->model->type);
+    bool strips = weights <= STRIP_WEIGHTS;
+    size_t beside = strips ? weights + STRIP_ROWS * d * sizeof(float) : CACHE_BYTES * 3 / 8;
+    size_t row_bytes = (strips ? 6 : 10) * d; /* residual, two inputs in int8; f32 between them */
+    size_t fit = (CACHE_BYTES - beside) / row_bytes;
+    fit = fit < MOST_ROWS ? fit : MOST_ROWS;
     size_t blocks = (e->n + fit - 1) / fit;
     blocks = (blocks + threads - 1) / threads * threads;
-    return au_round_up((e->n + blocks - 1) / blocks, ROW_ALIGN);
+    e->block_rows = au_round_up((e->n + blocks - 1) / blocks, ROW_ALIGN);
+    e->strip_rows = strips ? STRIP_ROWS : e->block_rows;
+}
+
+/* Bytes of a strip's rows, prepared for a product. */
+static size_t strip_bytes(const struct encoding *e, const struct tensor_linear *linear)
+{
+    return au_round_up(tensor_linear_scratch_bytes(linear, e->strip_rows), AU_ALIGN);
+}
+
+static size_t prepared_bytes(const struct encoding *e, const struct tensor_linear *linear)
+{
+    return (e->block_rows + e->strip_rows - 1) / e->strip_rows * strip_bytes(e, linear);
 }
 
 /* Frames of the first convolution that rows [0, rows) of the second one read. */
@@ -99,16 +128,17 @@ static void take_worker_buffers(const struct encoding *e, struct worker_buffers 
 
     for (int i = 0; i < model->dims.n_audio_layer; i++) {
         const struct whisper_block *block = &model->encoder[i];
-        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->qkv, rows));
-        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->attn_out, rows));
-        prepared = whisper_larger(prepared, tensor_linear_scratch_bytes(&block->mlp_in, rows));
-        inner = whisper_larger(inner, tensor_linear_scratch_bytes(&block->mlp_out_part[0], rows));
+        prepared = whisper_larger(prepared, prepared_bytes(e, &block->qkv));
+        prepared = whisper_larger(prepared, prepared_bytes(e, &block->attn_out));
+        prepared = whisper_larger(prepared, prepared_bytes(e, &block->mlp_in));
+        inner = whisper_larger(inner, prepared_bytes(e, &block->mlp_out_part[0]));
     }
     for (int i = 0; i < model->dims.n_text_layer; i++)
         prepared = whisper_larger(prepared,
                                   tensor_linear_scratch_bytes(&model->decoder[i].cross_kv, rows));
     size_t values = e->n * (size_t)(model->dims.n_text_state / model->dims.n_text_head);
-    size_t wide = whisper_larger(rows * widest, frames_of(rows) * e->d);
+    size_t wide = whisper_larger(rows * 2 * e->d, frames_of(rows) * e->d);
+    wide = whisper_larger(wide, e->strip_rows * widest);
     w->wide = tensor_take(e->ws, whisper_larger(wide, values), sizeof(float));
     size_t row = whisper_larger(widest, 3 * whisper_larger(e->d, (size_t)model->dims.n_mels));
     w->row = tensor_take(e->ws, row, sizeof(float));
@@ -126,7 +156,7 @@ static void take_buffers(struct encoding *e)
 
     e->n = (size_t)model->dims.n_audio_ctx;
     e->d = (size_t)model->dims.n_audio_state;
-    e->block_rows = choose_block_rows(e);
+    choose_rows(e);
     e->head_width = e->d / n_heads;
     e->head_bytes = au_round_up(model->ops->heads[model->type]->packed_bytes(e->n, e->head_width),
                                 AU_ALIGN);
@@ -168,6 +198,37 @@ static void run_passage(const struct passage *p)
     au_pool_run(p->e->pool, tasks, passage_task, (void *)(uintptr_t)p);
 }
 
+/* Strip `i` of a block of m rows: its first row and how many it has. */
+static size_t strip_of(const struct encoding *e, size_t m, size_t i, size_t *first)
+{
+    *first = i * e->strip_rows;
+    if (*first >= m)
+        return 0;
+    return m - *first < e->strip_rows ? m - *first : e->strip_rows;
+}
+
+/* Prepare the norm of x [m, d], strip by strip. */
+static void prepare_normed(const struct encoding *e, const struct whisper_norm *norm,
+                           const struct tensor_linear *linear, struct worker_buffers *w,
+                           const float *x, size_t m)
+{
+    unsigned char *to = w->prepared;
+    size_t at, n;
+    for (size_t i = 0; (n = strip_of(e, m, i, &at)) > 0; i++, to += strip_bytes(e, linear))
+        tensor_linear_prepare_normed(linear, e->model->ops, norm->gamma, norm->beta, WHISPER_LN_EPS,
+                                     x + at * e->d, e->d, n, w->row, to);
+}
+
+/* x += product of the strips in `prepared`. */
+static void add_product(const struct encoding *e, const struct tensor_linear *linear,
+                        const void *prepared, float *x, size_t m)
+{
+    const unsigned char *from = prepared;
+    size_t at, n, d = e->d;
+    for (size_t i = 0; (n = strip_of(e, m, i, &at)) > 0; i++, from += strip_bytes(e, linear))
+        tensor_linear_apply(linear, from, n, x + at * d, d, x + at * d, KERN_ACT_NONE);
+}
+
 /* Queries, keys and values of the block's rows, one after the other, laid out for the heads. */
 static void project_heads(const struct encoding *e, int layer, struct worker_buffers *w,
                           size_t first, size_t end)
@@ -175,18 +236,22 @@ static void project_heads(const struct encoding *e, int layer, struct worker_buf
     const struct whisper_model *model = e->model;
     const struct whisper_block *block = &model->encoder[layer];
     const struct kern_heads *heads = model->ops->heads[model->type];
-    size_t m = end - first, d = e->d;
+    size_t m = end - first, d = e->d, at, n;
     float scale = 1.0F / sqrtf((float)e->head_width);
 
-    tensor_linear_prepare_normed(&block->qkv, model->ops, block->attn_ln.gamma, block->attn_ln.beta,
-                                 WHISPER_LN_EPS, e->x + first * d, d, m, w->row, w->prepared);
+    prepare_normed(e, &block->attn_ln, &block->qkv, w, e->x + first * d, m);
     for (size_t part = 0; part < 3; part++) {
-        tensor_linear_apply_part(&block->qkv, w->prepared, m, part * d, (part + 1) * d, w->wide, d,
-                                 KERN_ACT_NONE);
-        for (size_t head = 0; head < (size_t)model->dims.n_audio_head; head++) {
-            const float *x = w->wide + head * e->head_width;
-            heads->pack(e->heads + head * e->head_bytes, part == 0 ? x : NULL, part == 1 ? x : NULL,
-                        part == 2 ? x : NULL, d, e->n, e->head_width, scale, first, end);
+        const unsigned char *from = w->prepared;
+        for (size_t i = 0; (n = strip_of(e, m, i, &at)) > 0; i++) {
+            tensor_linear_apply_part(&block->qkv, from, n, part * d, (part + 1) * d, w->wide, d,
+                                     KERN_ACT_NONE);
+            from += strip_bytes(e, &block->qkv);
+            for (size_t head = 0; head < (size_t)model->dims.n_audio_head; head++) {
+                const float *x = w->wide + head * e->head_width;
+                heads->pack(e->heads + head * e->head_bytes, part == 0 ? x : NULL,
+                            part == 1 ? x : NULL, part == 2 ? x : NULL, d, e->n, e->head_width,
+                            scale, first + at, first + at + n);
+            }
         }
     }
 }
@@ -195,17 +260,21 @@ static void project_heads(const struct encoding *e, int layer, struct worker_buf
 static void mlp_rows(const struct encoding *e, const struct whisper_block *block,
                      struct worker_buffers *w, float *x, size_t m)
 {
-    size_t d = e->d, inner = block->mlp_in.n / block->n_parts;
+    size_t inner = block->mlp_in.n / block->n_parts, at, n;
 
-    tensor_linear_prepare_normed(&block->mlp_in, e->model->ops, block->mlp_ln.gamma,
-                                 block->mlp_ln.beta, WHISPER_LN_EPS, x, d, m, w->row, w->prepared);
+    prepare_normed(e, &block->mlp_ln, &block->mlp_in, w, x, m);
     for (size_t part = 0; part < block->n_parts; part++) {
-        tensor_linear_apply_part(&block->mlp_in, w->prepared, m, part * inner, (part + 1) * inner,
-                                 w->wide, inner, KERN_ACT_GELU);
-        tensor_linear_prepare(&block->mlp_out_part[part], e->model->ops, w->wide, inner, m, w->row,
-                              w->prepared_inner);
-        tensor_linear_apply(&block->mlp_out_part[part], w->prepared_inner, m, x, d, x,
-                            KERN_ACT_NONE);
+        const struct tensor_linear *out = &block->mlp_out_part[part];
+        const unsigned char *from = w->prepared;
+        unsigned char *to = w->prepared_inner;
+        for (size_t i = 0; (n = strip_of(e, m, i, &at)) > 0; i++) {
+            tensor_linear_apply_part(&block->mlp_in, from, n, part * inner, (part + 1) * inner,
+                                     w->wide, inner, KERN_ACT_GELU);
+            tensor_linear_prepare(out, e->model->ops, w->wide, inner, n, w->row, to);
+            from += strip_bytes(e, &block->mlp_in);
+            to += strip_bytes(e, out);
+        }
+        add_product(e, out, w->prepared_inner, x, m);
     }
 }
 
@@ -218,9 +287,13 @@ static void layer_rows(const struct passage *p, struct worker_buffers *w, size_t
     size_t m = end - first, d = e->d;
     float *x = e->x + first * d;
 
-    tensor_linear_prepare(&block->attn_out, model->ops, e->mixed + first * d, d, m, w->row,
-                          w->prepared);
-    tensor_linear_apply(&block->attn_out, w->prepared, m, x, d, x, KERN_ACT_NONE);
+    unsigned char *to = w->prepared;
+    size_t at, n;
+    for (size_t i = 0; (n = strip_of(e, m, i, &at)) > 0;
+         i++, to += strip_bytes(e, &block->attn_out))
+        tensor_linear_prepare(&block->attn_out, model->ops, e->mixed + (first + at) * d, d, n,
+                              w->row, to);
+    add_product(e, &block->attn_out, w->prepared, x, m);
     mlp_rows(e, block, w, x, m);
     if (p->layer + 1 < model->dims.n_audio_layer)
         project_heads(e, p->layer + 1, w, first, end);
@@ -306,11 +379,16 @@ static void cross_values_task(void *context, size_t task, int worker)
 
 /* ---- Heads ----------------------------------------------------------------------------------- */
 
+/* As many heads side by side as there are workers, block by block: a worker that keeps pace with
+ * the others stays with one head, whose keys and values it then reads from far away only once.   */
 static void heads_task(void *context, size_t task, int worker)
 {
     const struct encoding *e = context;
     size_t blocks = (e->n + QUERY_ROWS - 1) / QUERY_ROWS;
-    size_t head = task / blocks, first = task % blocks * QUERY_ROWS;
+    size_t n_heads = (size_t)e->model->dims.n_audio_head, threads = (size_t)e->n_threads;
+    size_t group = task / (threads * blocks) * threads, within = task % (threads * blocks);
+    size_t side = n_heads - group < threads ? n_heads - group : threads;
+    size_t head = group + within % side, first = within / side * QUERY_ROWS;
     size_t end = first + QUERY_ROWS < e->n ? first + QUERY_ROWS : e->n;
 
     e->model->ops->heads[e->model->type]->run(e->heads + head * e->head_bytes, e->n, e->head_width,

@@ -24,8 +24,10 @@
  * what a square touches again stays in the first-level cache while keys and values stream past.
  * Measured per 32 queries and 1504 keys, thousand cycles of 2.6 GHz: 25; 32 or 64 keys at once
  * for both 26; 128 for both 30; 256 for both 32. Tried and left: software prefetch of keys or
- * values (30, 32); products between the exponentials (while tile products are in flight, 512-bit
- * arithmetic runs at one operation a cycle instead of two).                                      */
+ * values (30, 32); scores of the next 64 keys and values of the last between the exponentials of
+ * these, double buffered, tile stores a step after their products (25 to 27). Exponentials alone
+ * take 3 cycles per 32, here they take 6: for some 450 cycles after any tile instruction 256-bit
+ * and 512-bit arithmetic runs at one operation a cycle instead of two.                           */
 #include <math.h>
 
 #include "kern/levels.h"
@@ -197,11 +199,11 @@ static inline void score_narrow(float *out, const char *q, const char *k, size_t
     for (size_t panel = 0; panel < n_panels; panel++, out += 2 * TILE_FLOATS) {
         _tile_zero(0);
         _tile_zero(1);
-        _tile_loadd(6, k, 64);
+        _tile_stream_loadd(6, k, 64);
         _tile_dpbf16ps(0, 6, 2);
         _tile_dpbf16ps(1, 6, 3);
         if (two) {
-            _tile_loadd(7, k + KERN_TILE_BYTES, 64);
+            _tile_stream_loadd(7, k + KERN_TILE_BYTES, 64);
             _tile_dpbf16ps(0, 7, 4);
             _tile_dpbf16ps(1, 7, 5);
         }
@@ -222,10 +224,10 @@ static inline void score_wide(float *out, const char *q, const char *k, size_t c
         _tile_zero(2);
         _tile_zero(3);
         for (size_t at = 0; at < block; at += KERN_TILE_BYTES) {
-            _tile_loadd(4, k + at, 64);
+            _tile_stream_loadd(4, k + at, 64);
             _tile_loadd(6, q + at, 64);
             _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(5, k + block + at, 64);
+            _tile_stream_loadd(5, k + block + at, 64);
             _tile_dpbf16ps(2, 5, 6);
             _tile_loadd(7, q + block + at, 64);
             _tile_dpbf16ps(1, 4, 7);
@@ -255,10 +257,10 @@ static inline void add_values(float *sums, const uint16_t *weights, const char *
         _tile_loadd(3, sums + 3 * TILE_FLOATS, 64);
     }
     for (size_t i = 0; i < n_chunks; i++, v += v_chunk_bytes, weights += 2 * TILE_WEIGHTS) {
-        _tile_loadd(4, v, 64);
+        _tile_stream_loadd(4, v, 64);
         _tile_loadd(6, weights, 64);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(5, v + KERN_TILE_BYTES, 64);
+        _tile_stream_loadd(5, v + KERN_TILE_BYTES, 64);
         _tile_dpbf16ps(2, 5, 6);
         _tile_loadd(7, weights + TILE_WEIGHTS, 64);
         _tile_dpbf16ps(1, 4, 7);
@@ -446,12 +448,22 @@ static void attend(const char *packed, const struct layout *l, size_t n_keys, si
     }
 }
 
+/* Rows that will be written when all keys have passed: they come from far away, and all at once. */
+static void fetch_rows(const float *out, size_t out_stride, size_t rows, size_t d)
+{
+    for (size_t row = 0; row < rows; row++, out += out_stride)
+        for (size_t c = 0; c < d; c += W)
+            __builtin_prefetch(out + c, 1);
+}
+
 void kern_heads_run_amx(const void *packed, size_t t, size_t d, float *out, size_t out_stride,
                         size_t t0, size_t t1, void *scratch)
 {
     const struct layout l = layout_of(t, d);
     tiles_configure(16, 16);
     for (size_t base = t0 / QUERIES * QUERIES; base < t1; base += QUERIES) {
+        fetch_rows(out + base * out_stride, out_stride, t1 - base < QUERIES ? t1 - base : QUERIES,
+                   d);
         attend(packed, &l, t, base, scratch);
         write_rows(scratch, out + base * out_stride, out_stride, t0 > base ? t0 - base : 0,
                    t1 - base < QUERIES ? t1 - base : QUERIES, d);
