@@ -11,6 +11,8 @@
 #define READ_SECONDS  0.05
 #define MEGABYTE      ((size_t)1 << 20)
 #define LARGEST_BYTES (512 * MEGABYTE)
+#define PIECE_FLOATS  512 /* 2 KiB, asked for while the piece before it is read */
+#define LINE_FLOATS   16
 
 static int compare_times(const void *a, const void *b)
 {
@@ -78,11 +80,20 @@ struct read_call {
     float *largest;
 };
 
+/* Read ahead as products of few rows do: without it DRAM seems a third slower than it is. */
 static void read_task(void *context, size_t task, int worker)
 {
     const struct read_call *call = context;
+    const float *data = call->data + task * call->floats;
+    float largest = 0.0f;
     (void)worker;
-    call->largest[task] = call->ops->max(call->data + task * call->floats, call->floats, NULL);
+    for (size_t i = 0; i + PIECE_FLOATS <= call->floats; i += PIECE_FLOATS) {
+        for (size_t line = 0; line < PIECE_FLOATS; line += LINE_FLOATS)
+            __builtin_prefetch(data + i + PIECE_FLOATS + line);
+        float here = call->ops->max(data + i, PIECE_FLOATS, NULL);
+        largest = here > largest ? here : largest;
+    }
+    call->largest[task] = largest;
 }
 
 static double read_rate(const struct kern_ops *ops, struct au_pool *pool, const float *data,
