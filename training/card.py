@@ -49,7 +49,24 @@ def ways_table(f32):
 def agreement(f32):
     a = f32["agreement"]
     return (f"{percent(a['equal'])} of the {a['tokens']} tokens that f32 writes (or int8, where it writes more) are "
-            f"the same in int8, and {a['same_clips']} of {a['clips']} recordings have the same tokens throughout")
+            f"the same in int8, and {a['same_clips']} of {a['clips']} recordings have the same tokens throughout; "
+            f"WER {percent(a['wer']['f32'][0])} in f32, {percent(a['wer']['int8'][0])} in int8")
+
+
+def agreement_table(f32):
+    """Rows of bench/agreement."""
+    a = f32["agreement"]
+    rows = {"int8": a["int8"]["cases"][0], "bf16": a["bf16"]["cases"][0],
+            "f32, noise of 0.1 % on the encoder's output": a["int8"]["cases"][1]}
+    lines = ["| against f32 | encoder's output, relative rms | led: next token the same | log-probability, mean "
+             "(99th percentile) of the difference | free: tokens the same | recordings the same |",
+             "|---" * 6 + "|"]
+    lines += [f"| {name} | {r['encoder']:.4f} | {100 * r['led']:.2f} % | {r['mean_difference']:.4f} "
+              f"({r['p99_difference']:.3f}) | {percent(r['free'])} | {r['same_recordings']} |"
+              for name, r in rows.items()]
+    margins = ", ".join(f"{m} at {percent(share)}" for m, share in a["int8"]["margins_below"].items())
+    return (f"Of {a['int8']['tokens']} tokens f32 prefers to the second best one by less than (log-probability) "
+            f"{margins}.\n\n" + "\n".join(lines))
 
 
 def confusion_table(result):
@@ -101,7 +118,8 @@ def main():
     f32, int8 = load(args.f32), load(args.int8)
     with open(os.path.join(HERE, "card.in.md"), encoding="utf-8") as f:
         card = f.read()
-    parts = {"WER": wer_table(f32, int8), "WAYS": ways_table(f32), "AGREEMENT": agreement(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
+    parts = {"WER": wer_table(f32, int8), "WAYS": ways_table(f32), "AGREEMENT": agreement(f32),
+             "AGREEMENT_TABLE": agreement_table(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
              "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
              "KATHLEEN": percent(f32["wer"]["en-kathleen"]["wer"][0]), "LJ": percent(f32["wer"]["en-lj"]["wer"][0]),
              "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),

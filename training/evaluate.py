@@ -87,24 +87,41 @@ def ways_table(args, rows):
     return out
 
 
+def led(args, files, *options):
+    """What bench/agreement counts: the next token after the same tokens, and other measures."""
+    command = [args.agreement, "--model", args.model, "--threads", str(args.threads), "--json", *options]
+    done = subprocess.run(command + files, check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
 def agreement(args, rows):
-    """Share of the reference's tokens that int8 writes as well, in order; greedy, single windows."""
+    """Share of the reference's tokens that int8 writes as well, in order; greedy, temperature 0."""
     equal = total = same = clips = 0
-    kind = args.compute_type
+    kind, every, pairs = args.compute_type, [], {"f32": [], "int8": []}
     for name in WAYS_SETS:
-        files, tokens = [f for f, _ in recordings(args, rows, name)], {}
-        for args.compute_type in ("f32", "int8"):
+        items, tokens = recordings(args, rows, name), {}
+        files = [f for f, _ in items]
+        for args.compute_type in pairs:
             heard = run(args, files, os.path.join(args.scratch, "tokens-" + args.compute_type),
                         ["--language", "en", "--temperature", "0", "--long-form", "sequential"])
             tokens[args.compute_type] = [[t for s in heard[f]["segments"] for t in s["tokens"]]
                                          for f in files]
+            pairs[args.compute_type] += [(words, heard[f]["text"]) for f, words in items]
         for a, b in zip(tokens["f32"], tokens["int8"]):
             equal += max(len(a), len(b)) - metrics.distance(a, b)
             total += max(len(a), len(b))
             same, clips = same + (a == b), clips + 1
+        every += files
     args.compute_type = kind
     print(f"int8 against f32: {equal / total:.1%} of {total} tokens, {same} of {clips} clips the same")
-    return {"equal": equal / total, "tokens": total, "same_clips": same, "clips": clips}
+    out = {"equal": equal / total, "tokens": total, "same_clips": same, "clips": clips,
+           "wer": {t: metrics.error_rate(p) for t, p in pairs.items()}}
+    if os.path.exists(args.agreement):
+        out["int8"] = led(args, every, "--noise", "1e-3")
+        out["bf16"] = led(args, every, "--compute", "bf16")
+    else:
+        print(f"{args.agreement} is not built (ninja -C build agreement): its figures are left out")
+    return out
 
 
 def synthetic_clips(args):
@@ -253,6 +270,7 @@ def measure(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--auricle", default="build/auricle")
+    parser.add_argument("--agreement", default="build/bench/agreement")
     parser.add_argument("--model", default="models/nano")
     parser.add_argument("--speech", default="../shared/speech")
     parser.add_argument("--jfk", default="../shared/fixtures/audio/jfk.flac")

@@ -26,6 +26,31 @@ static inline void residual(float *out, const float *x, size_t n, float largest)
 
 #include "kern/generic/pairs_body.h"
 
+/* A pair in two passes, for rows whose rest lies on the stack at once; the bits of prepare_pair. */
+static inline void prepare_pair_at_once(int8_t *high, int8_t *low, const float *x, size_t k,
+                                        float largest, float *scale_low)
+{
+    _Alignas(64) float rest[REST_COLUMNS];
+    const __m512 scale = _mm512_set1_ps(largest / 127.0f);
+    const __m512 inverse = _mm512_set1_ps(largest > 0.0f ? 127.0f / largest : 0.0f);
+    __m512 most = _mm512_setzero_ps();
+    for (size_t i = 0; i < k; i += KERN_CHUNK_INT8, high += KERN_TILE_BYTES) {
+        __m512i part[4];
+        for (size_t j = 0; j < 4; j++) {
+            const size_t at = i + j * W;
+            const __m512 value = _mm512_maskz_loadu_ps(at < k ? mask16(k - at) : 0, x + at);
+            part[j] = _mm512_max_epi32(round_to_int(value, inverse), _mm512_set1_epi32(-127));
+            const __m512 left = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(part[j]), scale, value);
+            most = larger_magnitude(most, left);
+            _mm512_store_ps(rest + at, left);
+        }
+        _mm512_store_si512(high, pack_bytes(part));
+    }
+    const float most_of_all = _mm512_reduce_max_ps(most);
+    quantise_row(low, rest, k, most_of_all);
+    *scale_low = most_of_all / 127.0f;
+}
+
 void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, size_t m, size_t k,
                                size_t m0, size_t m1)
 {
@@ -43,7 +68,20 @@ void kern_prep_int8_avx512vnni(void *prepared, const float *x, size_t x_stride, 
 void kern_prep_int8_pairs_avx512vnni(void *prepared, const float *x, size_t x_stride, size_t m,
                                      size_t k, size_t i0, size_t i1)
 {
-    prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
+    const size_t chunks = kern_chunks(k, KERN_CHUNK_INT8);
+    float *scales = prepared;
+    int8_t *blocks = (int8_t *)prepared + kern_prep_int8_head(m);
+    if (k > REST_COLUMNS) {
+        prepare_pairs(prepared, x, x_stride, m, k, i0, i1);
+        return;
+    }
+    for (size_t i = i0; i < i1; i++) {
+        const float largest = max_magnitude(x + i * x_stride, k);
+        scales[2 * i] = largest / 127.0f;
+        prepare_pair_at_once(blocks + kern_prep_row(2 * i, chunks),
+                             blocks + kern_prep_row(2 * i + 1, chunks), x + i * x_stride, k,
+                             largest, &scales[2 * i + 1]);
+    }
 }
 
 /* Round to nearest even, NaN made quiet: the scalar conversion, sixteen at a time. */
