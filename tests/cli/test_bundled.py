@@ -1,7 +1,9 @@
 """What works from a fresh clone: the bundled models on the project's own recordings."""
 
+import array
 import glob
 import json
+import math
 import os
 import sys
 import unittest
@@ -86,6 +88,17 @@ class Bundled(cli.Case):
         self.assertIn("1 packed model, ", run("doctor", "--cache", cache).stdout.decode())
         self.assertIn("Cache       none", run("doctor", "--cache", "off").stdout.decode())
         self.expect(run("transcribe", "-q", "--cache-size", "0", sound), cli.USAGE, "--cache off")
+
+    def test_a_tune_is_no_text(self):
+        tune = array.array("h")
+        for beat in range(40):  # half a second each: a sine, or a chord of four
+            parts = (1, 1.25, 1.5, 2) if beat % 8 > 4 else (1,)
+            hz = 220 * 2 ** ((beat * 5) % 12 / 12)
+            tune.extend(int(5000 / len(parts) * sum(math.sin(2 * math.pi * hz * p * i / 16000) for p in parts))
+                        for i in range(8000))
+        done = run("transcribe", "-q", "--raw-format", "s16le", "-", data=tune.tobytes())
+        self.expect(done, cli.OK)
+        self.assertEqual(done.stdout, b"")
 
     def test_doctor_is_content(self):
         done = run("doctor")

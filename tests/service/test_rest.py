@@ -1,7 +1,9 @@
 """The REST front, with the bundled model: what it answers, and how it refuses."""
 
+import array
 import concurrent.futures
 import json
+import math
 import socket
 import unittest
 import wave
@@ -23,14 +25,27 @@ def tearDownModule():
     assert status == 0, SERVER.text()
 
 
-def silence(seconds):
+def wav(samples):
     data = io.BytesIO()
     with wave.open(data, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        file.writeframes(bytes(2 * 16000 * seconds))
+        file.writeframes(samples)
     return data.getvalue()
+
+
+def silence(seconds):
+    return wav(bytes(2 * 16000 * seconds))
+
+
+def tune(seconds):
+    """A new note of one sine every half second."""
+    samples = array.array("h")
+    for beat in range(2 * seconds):
+        hz = 220 * 2 ** ((beat * 5) % 12 / 12)
+        samples.extend(int(5000 * math.sin(2 * math.pi * hz * i / 16000)) for i in range(8000))
+    return wav(samples.tobytes())
 
 
 class Case(unittest.TestCase):
@@ -125,6 +140,9 @@ class Formats(Case):
         verbose = SERVER.transcribe([("response_format", "verbose_json")], quiet).json()
         self.assertEqual((verbose["text"], verbose["segments"]), ("", []))
         self.assertEqual(SERVER.transcribe(file=quiet).json()["languages"], [])
+
+    def test_a_tune_is_no_text(self):
+        self.assertEqual(SERVER.transcribe(file=tune(15)).json()["text"], "")
 
     def test_candidate_languages(self):
         document = SERVER.transcribe([("languages[]", "de"), ("languages[]", "fr")]).json()
