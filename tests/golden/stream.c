@@ -413,19 +413,19 @@ static void a_flush_is_answered_after_its_finals(void **state)
     float *samples = joined(one, 1, &n);
     struct told *told = au_calloc(1, sizeof(*told));
     struct auricle_session *session = open_stream(engine, &options, NULL);
-    size_t half = 5 * RATE; /* in the middle of a sentence */
+    size_t half = 13 * RATE / 2; /* "what your country": 5 s is a pause to a strict detector */
     assert_int_equal(auricle_stream_feed(session, samples, half), half);
     auricle_stream_flush(session);
     assert_int_equal(auricle_stream_feed(session, samples + half, n - half), n - half);
     assert_int_equal(drive(engine, session, told), AURICLE_WAIT_AUDIO);
     assert_int_equal(told->n_flushed, 1);
-    size_t at = 0;
-    while (told->kinds[at] != AURICLE_STREAM_FLUSHED)
-        at++;
+    size_t at = 0, n_ended = 0;
+    for (; told->kinds[at] != AURICLE_STREAM_FLUSHED; at++)
+        n_ended += told->kinds[at] == AURICLE_STREAM_SPEECH_ENDED;
     assert_true(at >= 3);
     assert_int_equal(told->kinds[at - 1], AURICLE_STREAM_SPEECH_ENDED);
     assert_int_equal(told->kinds[at - 2], AURICLE_STREAM_FINAL);
-    assert_true(fabs(told->ends[0] - 5) < 1e-9);
+    assert_true(fabs(told->ends[n_ended - 1] - 6.5) < 1e-9);
     auricle_stream_flush(session); /* nothing new */
     auricle_stream_flush(session);
     assert_int_equal(drive(engine, session, told), AURICLE_WAIT_AUDIO);
