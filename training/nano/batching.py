@@ -10,6 +10,7 @@ import numpy as np
 from . import features, text
 
 FULL = 0.62  # of a window with one clip
+SPLICED = 0.6  # of the windows with recordings that can be cut
 
 GROUPS = {  # how often a window is filled from which clips
     "espeak": 0.30, "flite": 0.33, "diphone": 0.02, "foreign": 0.05,
@@ -110,6 +111,35 @@ def spec_augment(x, n, rng, strength):
     return x
 
 
+class Line:
+    """Clips laid one after the other, with pauses, on the way to a window."""
+
+    def __init__(self, corpus, rng):
+        self.corpus, self.rng = corpus, rng
+        self.parts, self.spans, self.clips, self.at = [], [], [], 0
+        self.quiet = None  # frames in which the last clip says nothing
+
+    def add(self, clip, x, rate, gap):
+        """A clip's features after `gap` frames of pause; they have been stretched by `rate`."""
+        begin, end = (int(t * rate) for t in clip["speech"])
+        quiet = np.concatenate([x[:max(0, begin - 3)], x[end + 3:]])
+        self.quiet = quiet if len(quiet) >= 6 else x.min(axis=0)[None] + 0.3
+        self.pause(int(max(0, gap)))
+        self.spans.append((self.at + clip["speech"][0] * rate, self.at + clip["speech"][1] * rate))
+        self.clips.append(clip)
+        self.parts.append(x)
+        self.at += len(x)
+
+    def pause(self, n):
+        """The last clip's own background, frame by frame at random: one frame repeated would be a
+        mark that no real pause has. At times nothing at all, as files have it."""
+        if n:
+            some = np.random.default_rng(self.rng.getrandbits(32)).integers(0, len(self.quiet), n)
+            silent = self.rng.random() < 0.1
+            self.parts.append(np.full((n, 80), features.QUANT_LOW, np.float32) if silent else self.quiet[some])
+            self.at += n
+
+
 class Maker:
     """Windows of one stage. `frames` is the length of every window of a batch."""
 
@@ -117,16 +147,16 @@ class Maker:
         self.corpus, self.tok = corpus, tokenizer
         self.rng = random.Random(seed)
         self.weights, self.strength, self.noise, self.only_ctc = weights, strength, 0.12, 0.75
-        self.sampler = Sampler(corpus)
+        self.sampler, self.splicer = Sampler(corpus), None
 
-    def batch(self, n_windows, frames, pack, max_clips=99):
+    def batch(self, n_windows, frames, pack):
         """pack: chance that a window is filled with several clips."""
         windows = []
         while len(windows) < n_windows:
             if self.rng.random() < 0.03 and self.sampler.noise:
                 windows.append(self._silence(frames))
             else:
-                w = self._speech(frames, self.rng.random() < pack, max_clips)
+                w = self._speech(frames, self.rng.random() < pack)
                 if w:
                     windows.append(w)
         return windows
@@ -148,51 +178,61 @@ class Maker:
             target = [t.no_speech, -1, -1, t.eot, t.eot]
         return self._finish(x, frames, tokens, target, [], [])
 
-    def _speech(self, frames, pack, max_clips):
+    def _speech(self, frames, pack):
+        """A window of one clip somewhere in it, or (pack) filled with clips of one language; None by bad luck."""
         rng = self.rng
         key = self.sampler.pick_group(rng, self.weights)
+        splice = rng.random() < SPLICED
         # Short windows are for clips that fill them, the longest are as the program makes them.
         alone = not pack and frames < features.FRAMES
-        first = self.sampler.pick(rng, key, frames - 6, FULL * frames if alone else 0)
-        if first is None:
+        clip = self._clip(key, frames - 6, FULL * frames if alone else 0, splice)
+        if clip is None:
             return None
-        parts, spans, clips, at = [], [], [], 0
-        lead = int(rng.choice([0, 0, rng.uniform(0, 60)]))
         limit = frames if pack else frames - rng.randrange(0, 4)
-        cut = None
-        room = max_clips if pack else 1
-        clip = first
-        while clip is not None and len(clips) < room:
-            x = self.corpus.logmel(clip)
-            x, rate = stretch(x, rng, most=limit - at)
-            floor = x.min(axis=0) + 0.3
-            gap = lead if not clips else int(rng.choice([3, 20, 50, 100]) * rng.uniform(0.3, 1.3))
-            if at + gap + len(x) > limit:
-                gap = max(0, limit - at - len(x))
-            if gap:
-                parts.append(np.repeat(floor[None], gap, 0))
-            parts.append(x)
-            begin = at + gap
-            spans.append((begin + clip["speech"][0] * rate, begin + clip["speech"][1] * rate))
-            clips.append(clip)
-            at = begin + len(x)
+        line, cut = Line(self.corpus, rng), None
+        x, rate = stretch(self.corpus.logmel(clip), rng, most=limit)
+        # A lone clip may lie anywhere; a row of them begins near the start.
+        most = limit - len(x) if not pack and rng.random() < 0.5 else min(60, limit - len(x))
+        line.add(clip, x, rate, rng.choice([0, rng.uniform(0, most)]))
+        while pack and limit - line.at > 90:
             # Neighbours of the same language; the same voice half of the time for real speech.
             other = key if rng.random() < 0.6 else self._same_language(key[1])
-            clip = self.sampler.pick(rng, other, int((limit - at) * 0.85)) if limit - at > 90 else None
-        if pack and frames == features.FRAMES and limit - at > 40 and rng.random() < 0.6:
-            # The window's end cuts a clip: only its start is to be said.
-            clip = self.sampler.pick(rng, key, 99999)
-            x = self.corpus.logmel(clip)
-            gap = rng.randrange(4, 30)
-            if len(x) - clip["speech"][0] > limit - at - gap > clip["speech"][0] + 20:
-                parts += [np.repeat(x.min(axis=0)[None] + 0.3, gap, 0), x[:limit - at - gap]]
-                cut = at + gap + clip["speech"][0]
-        x = np.concatenate(parts)[:frames]
+            clip = self._clip(other, int((limit - line.at) * 0.85), 0, splice)
+            if clip is None:
+                break
+            x, rate = stretch(self.corpus.logmel(clip), rng, most=limit - line.at)
+            gap = rng.choice([3, 20, 50, 100]) * rng.uniform(0.3, 1.3)
+            line.add(clip, x, rate, min(gap, limit - line.at - len(x)))
+        if pack and frames == features.FRAMES and limit - line.at > 40 and rng.random() < 0.6:
+            cut = self._cut(line, key, limit)
+        return self._heard(line, frames, cut)
+
+    def _clip(self, key, most, least, splice):
+        """A clip of a group; of pieces of recordings, where they are wanted and the group has some."""
+        clip = self.splicer.pick(self.rng, key[0], most) if splice and self.splicer else None
+        return clip or self.sampler.pick(self.rng, key, most, least)
+
+    def _cut(self, line, key, limit):
+        """The window's end cuts a clip: only its start is to be said. Returns that frame, or None."""
+        clip = self.sampler.pick(self.rng, key, 99999)
+        x = self.corpus.logmel(clip)
+        gap = self.rng.randrange(4, 30)
+        if not len(x) - clip["speech"][0] > limit - line.at - gap > clip["speech"][0] + 20:
+            return None
+        line.pause(gap)
+        line.parts.append(x[:limit - line.at])
+        return line.at + clip["speech"][0]
+
+    def _heard(self, line, frames, cut):
+        """The window: a microphone and background for the line of clips, and what it says."""
+        rng, clips = self.rng, line.clips
+        x = np.concatenate(line.parts)[:frames]
         x = x + channel(rng)
         if rng.random() < self.noise:
             x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(1.0, 4.5))
-        tokens, target, when = self._labels(clips, spans, cut)
-        if clips[0]["group"].startswith("real ") and rng.random() < self.only_ctc:
+        tokens, target, when = self._labels(clips, line.spans, cut)
+        whole = any(c["group"].startswith("real ") and "pieces" not in c for c in clips)
+        if whole and rng.random() < self.only_ctc:
             # Two hours of recordings are soon known by heart, by the decoder: their texts, not their
             # sounds. So most of the time they teach the encoder alone, and which language it is.
             start = tokens.index(self.tok.sot)
@@ -201,9 +241,11 @@ class Maker:
         letters, phones = [], []
         for clip in clips:
             letters += ([1] if letters else []) + text.letters(clip["text"])
-            phones += ([1] if phones else []) + text.phones(clip["ipa"])
+            phones += ([1] if phones else []) + text.phones(clip["ipa"] or "")
         if cut is not None:
             letters, phones = None, None
+        elif any(c["ipa"] is None for c in clips):
+            phones = None
         return self._finish(x, frames, tokens, target, letters, phones, when)
 
     def _same_language(self, lang):

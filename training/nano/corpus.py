@@ -13,12 +13,13 @@ import time
 
 import numpy as np
 
-from . import audio, features, text, tts
+from . import audio, features, sounds, text, tts
 
 PHONE_VOICE = {"en": "en-us", "de": "de", "fr": "fr-fr", "es": "es", "it": "it", "pt": "pt",
                "nl": "nl", "pl": "pl", "ru": "ru", "ar": "ar"}
 REAL_SPEEDS = [1.0, 0.9, 1.1, 0.95, 1.06]
 MARGIN_S = 0.2
+NOISE_CLIPS = 240
 
 
 class ShardWriter:
@@ -134,7 +135,8 @@ def real_shard(synth, speech, folder, copy, pause=None):
     rng, noise = random.Random(f"real {copy}"), np.random.default_rng(1000 + copy)
     rows = [(row, clean_transcript(row["text"])) for row in read_manifest(speech)
             if row["split"] == "train" and row["lang"] in text.TRAIN_LANGS]
-    rows = [(row, words) for row, words in rows if words and not any(c.isdigit() for c in words)]
+    rows = [(row, words) for row, words in rows
+            if words and not any(c.isdigit() for c in words) and not text.held_out(words)]
     sounds = audio.load_all([os.path.join(speech, row["file"]) for row, _ in rows])
     for (row, words), x in zip(rows, sounds):
         wait_while_paused(pause)
@@ -153,27 +155,15 @@ def clean_transcript(words):
 
 
 def noise_shard(speech, folder):
-    """Background recordings, coloured noise, tones and hum: what is mixed in and what is no speech."""
+    """Background recordings and sounds that nobody says: what is mixed in and what is no speech."""
     writer = ShardWriter(folder, "noise-000")
     if writer.done():
         return
     rng = np.random.default_rng(7)
     clips = list(audio.load_all(sorted(glob.glob(os.path.join(speech, "noise", "*.opus")))))
-    t = np.arange(30 * audio.RATE) / audio.RATE
-    for _ in range(24):  # chords, slow melodies, hum, sweeps
-        notes = 110 * 2 ** (rng.integers(0, 40, rng.integers(1, 5)) / 12)
-        tone = sum(np.sin(2 * np.pi * f * h * t) / h ** rng.uniform(0.7, 2)
-                   for f in notes for h in range(1, 6))
-        tone = tone * (0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.1, 5) * t + rng.uniform(0, 6)))
-        clips.append((tone * 0.05 + rng.standard_normal(len(t)) * 1e-3).astype(np.float32))
-    for _ in range(24):  # coloured noise with slow changes of level, and clicks
-        spectrum = np.fft.rfft(rng.standard_normal(len(t)))
-        spectrum *= np.maximum(1, np.arange(len(spectrum)) / 30) ** -rng.uniform(0, 1.2)
-        x = np.fft.irfft(spectrum, len(t))
-        x = x / x.std() * 0.05 * np.exp(0.7 * np.sin(2 * np.pi * rng.uniform(0.05, 2) * t))
-        if rng.random() < 0.4:
-            x[rng.integers(0, len(t), rng.integers(5, 60))] += rng.uniform(0.2, 0.9)
-        clips.append(x.astype(np.float32))
+    for _ in range(NOISE_CLIPS):
+        x = sounds.any_sound(30 * audio.RATE, rng) * 0.05 * rng.uniform(0.2, 2)
+        clips.append((x + rng.standard_normal(len(x)) * 10 ** rng.uniform(-5, -3.3)).astype(np.float32))
     for x in clips:
         q = features.quantise(features.log_mel(x[: 60 * audio.RATE]))
         writer.clips.append({"at": writer.frames, "n": len(q), "speech": [0, 0], "text": "", "lang": "",
@@ -191,7 +181,7 @@ class Corpus:
     """All finished shards of a folder; features are read through one memory map per shard."""
 
     def __init__(self, folder):
-        self.folder, self.maps, self.clips, self.seen = folder, [], [], set()
+        self.folder, self.maps, self.names, self.clips, self.seen = folder, [], [], [], set()
         self.refresh()
 
     def refresh(self):
@@ -206,7 +196,15 @@ class Corpus:
                 clip["map"] = len(self.maps)
                 self.clips.append(clip)
             self.maps.append(data)
+            self.names.append(os.path.basename(path)[:-5])
+
+    def key(self, clip):
+        """Names a clip among all shards."""
+        return f"{self.names[clip['map']]} {clip['at']}"
 
     def logmel(self, clip):
+        """log10 mel power [n, 80] of a clip, or of the pieces of clips that one is made of"""
+        if "pieces" in clip:
+            return np.concatenate([self.logmel(c)[begin:end] for c, begin, end in clip["pieces"]])
         q = self.maps[clip["map"]][clip["at"]:clip["at"] + clip["n"]]
         return features.dequantise(np.asarray(q))

@@ -21,6 +21,7 @@ import torch.multiprocessing as mp
 
 from . import kernels as K
 from . import model as M
+from . import splice
 from .batching import GROUPS, LAST_GROUPS, Maker, collate
 from .bpe import LANGUAGES
 from .corpus import Corpus, wait_while_paused
@@ -30,6 +31,7 @@ ACCUMULATE = 3
 PEAK_RATE, WARM_UPDATES, LAST_RATE = 1.5e-3, 250, 1e-5
 GUIDE = 0.4  # weight of off_time()
 HOLD = 0.5
+SPLICE_FROM = 0.2  # of progress: when the letter CTC knows where words end
 LANGUAGE_WEIGHT = 4
 STATE_VECTORS = ("weights", "m", "v", "ema")
 
@@ -43,12 +45,17 @@ class Stage:
         self.groups, self.only_ctc = groups or GROUPS, only_ctc
 
 
+def _shapes(longest):
+    """The mixture of windows after the first stage; `longest`: how often they are as the program's."""
+    return [(2, 20, 240, 0.0), (3, 13, 360, 0.1), (2, 9, 520, 0.4), (3, 6, 760, 0.8), (3, 5, 1000, 0.85),
+            (longest, 2, 3000, 0.8)]
+
+
 STAGES = [
     Stage(0.10, [(1, 20, 240, 0.0)], 1.2, 0.0),
-    Stage(0.91, [(3, 20, 240, 0.0), (3, 13, 360, 0.0), (3, 9, 520, 0.05), (3, 6, 760, 0.1), (2, 5, 1000, 0.2),
-                 (2, 2, 3000, 0.1)], 1.2, 0.2),
-    Stage(1.01, [(3, 20, 240, 0.0), (3, 13, 360, 0.0), (3, 9, 520, 0.05), (2, 6, 760, 0.1), (1, 5, 1000, 0.2),
-                 (6, 2, 3000, 0.12)], 0.8, 0.2, LAST_GROUPS, 0.4),
+    Stage(0.50, _shapes(2), 1.2, 0.2),
+    Stage(0.85, _shapes(4), 1.2, 0.2),
+    Stage(1.01, _shapes(9), 0.8, 0.2, LAST_GROUPS, 0.4),
 ]
 
 
@@ -151,7 +158,7 @@ def worker(index, shared, options, tokenizer):
     grad = torch.zeros_like(flat)
     p = M.leaves(flat, grad, shared.size)
     corpus = Corpus(os.path.join(options["work"], "shards"))
-    maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {time.time()}")
+    maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {int(shared.count[shared.UPDATES])}")
     log = open(os.path.join(options["run"], f"log.{index}.tsv"), "a", buffering=1)
     began = last = refreshed = time.time()
     while True:
@@ -161,7 +168,7 @@ def worker(index, shared, options, tokenizer):
             n = len(corpus.clips)
             corpus.refresh()
             if len(corpus.clips) > n:
-                maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {now}")
+                maker = Maker(corpus, tokenizer, f"{options['seed']} {index} {int(now)}")
             refreshed = now
         if index == 0:
             shared.count[shared.ELAPSED] += min(now - last, 20) / 60
@@ -170,6 +177,8 @@ def worker(index, shared, options, tokenizer):
         if progress >= 1 or os.path.exists(os.path.join(options["run"], "stop")):
             break
         read_live(options, maker)
+        if maker.splicer is None and progress > SPLICE_FROM:
+            maker.splicer = cut_recordings(index, net, p, corpus, options["run"])
         stage = stage_at(progress, options["stages"])
         maker.strength, maker.weights, maker.only_ctc = stage.strength, stage.groups, stage.only_ctc
         rng = maker.rng
@@ -183,7 +192,7 @@ def worker(index, shared, options, tokenizer):
         total = out["ce"] + stage.ctc * sum(out[k] for k in which) + options["guide"] * out["guide"]
         total.backward()
         step(shared, optimiser, grad, options, progress)
-        shared.count[shared.SECONDS] += windows * options["scale"] * frames / 100
+        shared.count[shared.SECONDS] += int(batch["frames"].sum()) / 50  # what is heard, not the rest of a window
         values = "\t".join(f"{k}={float(v):.3f}" for k, v in out.items())
         log.write(f"{int(shared.count[shared.UPDATES])}\t{progress:.4f}\t{time.time() - now:.2f}s\t"
                   f"{frames}\t{shared.count[shared.SECONDS] / 3600:.2f}h\t"
@@ -193,6 +202,17 @@ def worker(index, shared, options, tokenizer):
             save_state(shared, options["run"])
     if index == 0:
         save_state(shared, options["run"])
+
+
+def cut_recordings(index, net, p, corpus, run):
+    """A Splicer. The first worker makes its cuts, once per run, while the others go on without."""
+    path = os.path.join(run, "pieces.json")
+    if not os.path.exists(path):
+        if index:
+            return None
+        splice.align(net, p, corpus, path)
+    with open(path, encoding="utf-8") as f:
+        return splice.Splicer(corpus, json.load(f))
 
 
 def read_live(options, maker):
