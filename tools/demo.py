@@ -3,8 +3,9 @@
 
 Without FILE: the recordings in demo/ (made by speech synthesisers, so what was said is known) and
 the channel-test sounds of alsa-utils (a person speaking), where those are installed. The model is
-the bundled one, models/nano, unless MODEL_PATH names another. Each recording is one run of the
-program from a cold start, so "in all" holds loading the model too.
+the one MODEL_PATH names, or else the best one installed, which on a new machine is the small bundled
+one; the program says so, once. Each recording is one run of the program from a cold start, so
+"in all" holds loading the model too.
 """
 
 import json
@@ -17,7 +18,6 @@ import textwrap
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
-MODEL = SOURCE / 'models' / 'nano'
 SOUNDS = pathlib.Path('/usr/share/sounds/alsa')
 
 
@@ -49,11 +49,19 @@ def show(label, text):
                         subsequent_indent=' ' * 9))
 
 
+def which_model(program):
+    """Print what the program says of the model it chooses, if anything, before the recordings."""
+    silence = bytes(3200)
+    command = [str(program), 'transcribe', '--raw-format', 's16le', '--format', 'json', '-']
+    run = subprocess.run(command, input=silence, capture_output=True, check=False)
+    for line in run.stderr.decode(errors='replace').splitlines():
+        if 'model' in line:
+            print(textwrap.fill(line.removeprefix('auricle: '), width=96) + '\n')
+
+
 def transcribe(program, path):
     """Run the program on one recording and print what came; whether it worked."""
     command = [str(program), 'transcribe', '--quiet', '--format', 'json']
-    if 'MODEL_PATH' not in os.environ:
-        command += ['--model', str(MODEL)]
     start = time.monotonic()
     run = subprocess.run([*command, '--', str(path)], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, check=False)
@@ -84,16 +92,13 @@ def main():
     if not program.is_file():
         print(f'{sys.argv[1]} is not there: run make build', file=sys.stderr)
         return 1
-    if 'MODEL_PATH' not in os.environ and not MODEL.exists():
-        print('The bundled model (models/nano) is not in this source tree. Name another one:\n'
-              '  make demo MODEL_PATH=folder-or-file', file=sys.stderr)
-        return 1
     paths = [pathlib.Path(name).absolute() for name in sys.argv[2:]]
     if not paths:
         paths = [p for p in sorted((SOURCE / 'demo').iterdir()) if p.suffix != '.txt']
         paths += [p for p in sorted(SOUNDS.glob('*.wav')) if p.stem != 'Noise']
         if not SOUNDS.is_dir():
             print('(alsa-utils is not installed: its recordings of a person are left out)\n')
+    which_model(program)
     results = [transcribe(program, path) for path in paths]
     return 0 if all(results) else 1
 

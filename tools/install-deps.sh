@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs what auricle needs and this machine lacks.
-# Run as: install-deps.sh [build] [test] [dev] [browser]
+# Run as: install-deps.sh [build] [test] [dev] [training] [browser]
 #   build  what it takes to build and run the program (the default)
 #   test   what `make test` needs beyond that
 #   dev    clang, clang-format 14, ccache, valgrind, a compiler and an emulator for 64-bit ARM
+#   training  what training the bundled models needs, and its tests
 #   browser  Chromium and ffmpeg, for the test of the page
 # Each part is looked for by what it provides (a command, a pkg-config module), so libraries that
 # came another way count too. Packages come from apt (Debian 12, Ubuntu 24.04), as root or with
@@ -76,6 +77,17 @@ need_dev() {
     need_command qemu-aarch64 qemu-user
 }
 
+need_training() {
+    need_python torch python3-torch
+    need_python scipy python3-scipy
+    need_command espeak-ng espeak-ng
+    need_command flite flite
+    need_command festival festival
+    [ -e /usr/share/festival/voices/english/ked_diphone ] || missing="$missing festvox-kdlpc16k"
+    [ -e /usr/share/dict/american-english ] || missing="$missing wamerican"
+    need_command ffmpeg ffmpeg
+}
+
 need_browser() {
     need_command chromium chromium
     need_command ffmpeg ffmpeg
@@ -87,8 +99,9 @@ for part in "$@"; do
     build) need_build ;;
     test) need_test ;;
     dev) need_dev ;;
+    training) need_training ;;
     browser) need_browser ;;
-    *) echo "install-deps.sh: unknown part '$part' (build, test, dev, browser)" >&2; exit 2 ;;
+    *) echo "install-deps.sh: unknown part '$part' (build, test, dev, training, browser)" >&2; exit 2 ;;
     esac
 done
 [ -n "$missing" ] || exit 0

@@ -11,7 +11,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = {"synthetic-espeak": "held-out espeak-ng voices, held-out sentences",
          "synthetic-festival": "held-out festival voice (ked_diphone), held-out sentences",
          "en-kathleen": "en-kathleen dev (speaker in training)",
-         "en-lj": "en-lj dev (speaker in training)", "en-dctts": "en-dctts dev (speaker in training)",
+         "en-kathleen joined": "en-kathleen dev, joined to recordings of up to 25 s",
+         "en-lj": "en-lj dev (speaker in training)", "en-lj joined": "en-lj dev, joined to recordings of up to 25 s", "en-dctts": "en-dctts dev (speaker in training)",
          "en-cv": "en-cv dev (many speakers)", "cv60/en": "cv60/en dev (many speakers)",
          "jfk": "jfk.flac", "alsa-utils": "alsa-utils' human voice (8 clips of two words)",
          "de-kerstin": "de-kerstin dev (German)"}

@@ -14,7 +14,7 @@ from nano import corpus  # noqa: E402
 
 
 def plan(amount):
-    """The shards in the order in which they are useful; `amount` 1 is about 90 hours."""
+    """The shards in the order in which they are useful; `amount` 1 is about 65 hours of synthetic speech."""
     rounds = max(1, int(round(10 * amount)))
     jobs = [("noise", 0), ("real", 0)]
     for i in range(rounds):

@@ -77,11 +77,15 @@ def damage(x, rng):
         x = mu_law(x)
     if rng.random() < 0.04:
         x = np.clip(x * rng.uniform(1.5, 4), -0.9, 0.9)
-    return (x + rng.standard_normal(len(x)) * 10 ** rng.uniform(-5, -3.3)).astype(np.float32)
+    x = (x + rng.standard_normal(len(x)) * 10 ** rng.uniform(-5, -3.3)).astype(np.float32)
+    return through_codec(x, *CODECS[rng.integers(len(CODECS))]) if rng.random() < 0.06 else x
+
+
+CODECS = [("libopus", "8k"), ("libopus", "16k"), ("libmp3lame", "24k"), ("libmp3lame", "48k")]
 
 
 def through_codec(x, codec, bitrate):
-    """Encode and decode with ffmpeg; used on a run of joined clips, since each call costs 0.1 s."""
+    """Encode and decode with ffmpeg; 0.1 s a call."""
     form = {"libopus": "ogg", "libmp3lame": "mp3"}[codec]
     raw = (np.clip(x, -1, 1) * 32767).astype(np.int16).tobytes()
     pcm = ["-f", "s16le", "-ar", str(RATE), "-ac", "1"]

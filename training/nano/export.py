@@ -11,7 +11,8 @@ from . import safetensors
 
 
 def read_weights(folder, flat, size):
-    """Fill `flat` from an exported folder; heads that were not exported keep their values."""
+    """(Size, flat vector, names of tensors that the folder lacks); `flat` is filled from an exported folder,
+    and keeps its values of what the folder lacks."""
     with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
         config = json.load(f)
     size = M.Size(width=config["d_model"], heads=config["encoder_attention_heads"],
@@ -20,10 +21,11 @@ def read_weights(folder, flat, size):
     if flat is None or flat.numel() != M.count(size):
         flat = M.initialise(size, 0)
     tensors = safetensors.load(os.path.join(folder, "model.safetensors"))
-    for name, t in M.views(flat, size).items():
+    wanted = M.views(flat, size)
+    for name, t in wanted.items():
         if name in tensors:
             t.copy_(torch.from_numpy(np.ascontiguousarray(tensors[name])))
-    return size, flat
+    return size, flat, [name for name in wanted if name not in tensors]
 
 
 _NON_SPEECH = list('"#()*+/:;<=>@[\\]^_`{|}~「」『』') + (
@@ -43,13 +45,10 @@ def suppressed(tok):
     return sorted(ids) + control
 
 
-def write_folder(folder, size, flat, tok, alignment_heads, metadata, heads=True):
-    """The whole Hugging Face folder; `heads` keeps the letter CTC head as an extra tensor."""
+def write_folder(folder, size, flat, tok, alignment_heads, metadata):
+    """The whole Hugging Face folder; both CTC heads are extra tensors, for training to be taken up again."""
     os.makedirs(folder, exist_ok=True)
     tensors = {k: v.numpy() for k, v in M.views(flat, size).items()}
-    for name in list(tensors):
-        if name.startswith("phone_head") or (name.startswith("ctc_head") and not heads):
-            del tensors[name]
     tensors["model.encoder.embed_positions.weight"] = M.sinusoids(size.n_audio, size.width).numpy()
     safetensors.save(os.path.join(folder, "model.safetensors"), tensors, "BF16", metadata)
     tok.save(folder)

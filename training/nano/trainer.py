@@ -33,6 +33,7 @@ GUIDE = 0.4  # weight of off_time()
 HOLD = 0.5
 SPLICE_FROM = 0.2  # of progress: when the letter CTC knows where words end
 LANGUAGE_WEIGHT = 4
+PHONES_ALONE = 150  # updates for a head of random weights, where the rest is trained already
 STATE_VECTORS = ("weights", "m", "v", "ema")
 
 
@@ -123,7 +124,8 @@ def piece_loss(logits, wanted, eot):
     return (torch.where(wanted < eot, smooth, loss) * weight).sum() / weight.sum()
 
 
-def losses(net, p, batch, which, device="cpu"):
+def losses(net, p, batch, which, device="cpu", phones_alone=False):
+    """{name: loss}; phones_alone: their loss teaches its head and nothing below."""
     mel = torch.from_numpy(batch["mel"]).to(device)
     tokens, target = (torch.from_numpy(batch[k]).to(device) for k in ("tokens", "target"))
     states, middle = net.encode(p, mel)
@@ -143,6 +145,7 @@ def losses(net, p, batch, which, device="cpu"):
     if "letters" in which:
         out["letters"] = ctc(net.letters(p, states), batch["frames"], batch["letters"], 0.95)
     if "phones" in which:
+        middle = middle.detach() if phones_alone else middle
         out["phones"] = ctc(net.phones(p, middle), batch["frames"], batch["phones"], 0.95)
     return out
 
@@ -178,6 +181,7 @@ def worker(index, shared, options, tokenizer):
             break
         read_live(options, maker)
         if maker.splicer is None and progress > SPLICE_FROM:
+            flat.copy_(shared.weights)
             maker.splicer = cut_recordings(index, net, p, corpus, options["run"])
         stage = stage_at(progress, options["stages"])
         maker.strength, maker.weights, maker.only_ctc = stage.strength, stage.groups, stage.only_ctc
@@ -188,7 +192,8 @@ def worker(index, shared, options, tokenizer):
         grad.zero_()
         # CTC over long windows costs as much as the network's other half: one head at a time there.
         which = ["letters", "phones"] if frames <= 600 else [rng.choice(["letters", "phones"])]
-        out = losses(net, p, batch, which + ["guide"], device)
+        alone = shared.count[shared.UPDATES] < options["phones_alone"]
+        out = losses(net, p, batch, which + ["guide"], device, alone)
         total = out["ce"] + stage.ctc * sum(out[k] for k in which) + options["guide"] * out["guide"]
         total.backward()
         step(shared, optimiser, grad, options, progress)

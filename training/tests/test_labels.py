@@ -90,6 +90,29 @@ class Labels(unittest.TestCase):
             if w["n"] < 1000:
                 self.assertEqual(float(np.abs(w["mel"][w["n"]:]).max()), 0.0)
 
+    def test_a_lone_clip_may_lie_anywhere(self):
+        self.maker.sampler.noise.clear()
+        self.maker.noise = 0
+        starts = [w["n"] for w in self.maker.batch(300, 3000, 0.0)]
+        self.assertGreater(max(starts), 2500)  # audio up to a late frame: the longest clip has 350
+        self.assertLess(min(starts), 500)
+
+    def test_packed_windows_are_full(self):
+        self.maker.sampler.noise.clear()
+        self.maker.noise = 0
+        full = [w["n"] / 3000 for w in self.maker.batch(40, 3000, 1.0)]
+        self.assertGreater(sum(full) / len(full), 0.9)
+
+    def test_pauses_are_made_of_the_clip_s_own_quiet(self):
+        line = batching.Line(self.maker.corpus, random.Random(2))
+        x = np.arange(100, dtype=np.float32)[:, None].repeat(80, 1)
+        clip = {"speech": [20, 80], "n": 100}
+        line.add(clip, x, 1.0, 30)
+        line.add(clip, x, 1.0, 0)
+        self.assertEqual((line.at, line.spans), (230, [(50.0, 110.0), (150.0, 210.0)]))
+        pause = np.concatenate(line.parts)[:30, 0]
+        self.assertTrue(all(v < 17 or v >= 83 for v in pause) or set(pause) == {np.float32(-10)})
+
     def test_collate_fills_with_ignored_targets(self):
         batch = batching.collate(self.maker.batch(8, 600, 0.5), self.tok.eot)
         self.assertEqual(batch["tokens"].shape, batch["target"].shape)
