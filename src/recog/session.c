@@ -21,6 +21,13 @@ int32_t recog_session_language_token(const struct auricle_session *session)
     return session->engine->specials->language[session->language < 0 ? 0 : session->language];
 }
 
+const char *recog_session_text_language(const struct auricle_session *session)
+{
+    return session->settings.options.task == AURICLE_TASK_TRANSLATE
+               ? "en"
+               : text_language_code(session->language);
+}
+
 /* ---- Making ---------------------------------------------------------------------------------- */
 
 static enum auricle_error unknown_language(const char *name, struct au_fault *fault)

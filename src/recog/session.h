@@ -58,4 +58,8 @@ enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fau
 /* Token id of the session's language. */
 int32_t recog_session_language_token(const struct auricle_session *session);
 
+/* Code of the language that the text is in: of a translation English, else what is spoken; NULL
+ * until that is detected.                                                                        */
+const char *recog_session_text_language(const struct auricle_session *session);
+
 #endif

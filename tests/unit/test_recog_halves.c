@@ -1,28 +1,12 @@
 /* A window whose text goes round in circles is heard again in halves, and what they say is kept.
- *
- * A session computes nothing itself, so its units are completed here without a model: the decoder
- * writes what a script says, one line for each time a window is encoded. Of the bundled model only
- * the vocabulary is used.                                                                        */
+ * The decoder says what a script says: support/script.h. */
 #include <math.h>
 
 #include "recog/session.h"
-#include "support/engine.h"
+#include "support/script.h"
 #include "support/support.h"
 
-enum { SECONDS = 20, PAUSE_AT = 9, RATE = 16000, MAX_WORDS = 200 };
-
-struct script {
-    const char *const *lines; /* what the n-th encoded window holds */
-    int n_lines, n_encoded;
-    int32_t tokens[MAX_WORDS]; /* of the present line, then end-of-text */
-    size_t n_tokens;
-};
-
-static struct auricle_engine *load(void)
-{
-    return au_test_engine(au_test_source("models/nano"), NULL,
-                          (struct auricle_engine_options){.max_windows = 1, .threads = 1});
-}
+enum { SECONDS = 20, PAUSE_AT = 9, RATE = 16000 };
 
 /* A tone with one pause. */
 static float *make_sound(void)
@@ -36,52 +20,17 @@ static float *make_sound(void)
     return samples;
 }
 
-/* The next window: which line is spoken from now on. */
-static void begin_line(struct script *script, const struct auricle_engine *engine)
-{
-    assert_true(script->n_encoded < script->n_lines);
-    const char *line = script->lines[script->n_encoded++];
-    au_test_ok(text_encode(engine->tokenizer, line, strlen(line), script->tokens, MAX_WORDS - 1,
-                           &script->n_tokens),
-               NULL);
-    script->tokens[script->n_tokens++] = engine->specials->eot;
-}
-
-/* Every hypothesis says the line, and is sure of it. */
-static void speak(const struct script *script, struct recog_row *row)
-{
-    size_t at = row->n_sampled < script->n_tokens ? row->n_sampled : script->n_tokens - 1;
-    row->no_speech_prob = 0.01F;
-    row->pick = (struct recog_pick){.n = row->n_top};
-    for (int i = 0; i < row->n_top; i++) {
-        row->pick.id[i] = script->tokens[at];
-        row->pick.logprob[i] = -0.1F;
-    }
-}
-
 static struct auricle_result *hear(struct auricle_engine *engine,
-                                   const struct auricle_options *options, struct script *script)
+                                   const struct auricle_options *options,
+                                   struct au_test_script *script)
 {
     struct auricle_message message;
     struct auricle_session *session = NULL;
-    struct auricle_result *result = NULL;
     float *samples = make_sound();
     au_test_ok(auricle_session_create_samples(engine, samples, SECONDS * RATE, options, &session,
                                               &message),
                NULL);
-    while (!auricle_session_finished(session)) {
-        struct auricle_unit *unit;
-        au_test_ok(auricle_session_next(session, &unit, &message), NULL);
-        if (!unit)
-            continue;
-        if (unit->kind == RECOG_UNIT_ENCODE)
-            begin_line(script, engine);
-        for (size_t i = 0; i < unit->n_rows; i++)
-            speak(script, &unit->rows[i]);
-        au_test_ok(auricle_session_complete(session, unit, &message), NULL);
-    }
-    au_test_ok(auricle_session_take_result(session, &result), NULL);
-    auricle_session_destroy(session);
+    struct auricle_result *result = au_test_script_hear(script, engine, session);
     au_free(samples);
     return result;
 }
@@ -104,9 +53,9 @@ static void what_the_halves_say_is_kept(void **state)
 {
     static const char *const lines[] = {circles, " The harbour is quiet in the morning.",
                                         " Boats leave for the islands at noon."};
-    struct script script = {.lines = lines, .n_lines = 3};
+    struct au_test_script script = {.lines = lines, .n_lines = 3};
     struct auricle_options options;
-    struct auricle_engine *engine = load();
+    struct auricle_engine *engine = au_test_script_engine();
     (void)state;
     options_for(&options);
     struct auricle_result *result = hear(engine, &options, &script);
@@ -128,9 +77,9 @@ static void what_the_halves_say_is_kept(void **state)
 static void one_half_may_go_on_in_circles(void **state)
 {
     static const char *const lines[] = {circles, circles, " Boats leave for the islands at noon."};
-    struct script script = {.lines = lines, .n_lines = 3};
+    struct au_test_script script = {.lines = lines, .n_lines = 3};
     struct auricle_options options;
-    struct auricle_engine *engine = load();
+    struct auricle_engine *engine = au_test_script_engine();
     (void)state;
     options_for(&options);
     struct auricle_result *result = hear(engine, &options, &script);
@@ -147,9 +96,9 @@ static void one_half_may_go_on_in_circles(void **state)
 static void a_window_that_says_something_is_heard_once(void **state)
 {
     static const char *const lines[] = {" The harbour is quiet in the morning."};
-    struct script script = {.lines = lines, .n_lines = 1};
+    struct au_test_script script = {.lines = lines, .n_lines = 1};
     struct auricle_options options;
-    struct auricle_engine *engine = load();
+    struct auricle_engine *engine = au_test_script_engine();
     (void)state;
     options_for(&options);
     struct auricle_result *result = hear(engine, &options, &script);

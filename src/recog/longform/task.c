@@ -271,7 +271,7 @@ struct auricle_unit *recog_task_next(struct recog_task *task)
 
 static enum auricle_error build_words(struct recog_task *task)
 {
-    const char *language = text_language_code(task->session->language);
+    const char *language = recog_session_text_language(task->session);
     task->phase = RECOG_TASK_DONE;
     return recog_words_build(task->words, task->align, task->session->engine->tokenizer, language,
                              task->text, task->n_text);
@@ -380,7 +380,7 @@ static const char *judge(const struct recog_task *task, const struct recog_piece
     struct recog_evidence evidence = {
         .text = text,
         .bytes = bytes,
-        .language = segment->language,
+        .language = recog_session_text_language(task->session),
         .seconds = piece->end - piece->start,
         .loudest = loudest(task, piece->start - offset, piece->end - offset),
         .avg_logprob = segment->avg_logprob,
@@ -404,7 +404,7 @@ bool recog_task_loops(struct recog_task *task)
     struct recog_evidence evidence = {
         .text = task->scratch.data + begin,
         .bytes = bytes,
-        .language = text_language_code(task->session->language),
+        .language = recog_session_text_language(task->session),
         .compression_ratio = d->compression_ratio,
         .compression_limit = task->session->settings.options.compression_ratio_threshold};
     return bytes && recog_rules_loops(&evidence);

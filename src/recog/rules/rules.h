@@ -15,7 +15,7 @@
 struct recog_evidence {
     const char *text; /* without white space around it, not empty */
     size_t bytes;
-    const char *language; /* code */
+    const char *language; /* code; of the text, which may be a translation */
     double seconds;       /* how long it lasts */
     float loudest;        /* RMS of its loudest tenth of a second, full scale 1 */
     float avg_logprob, no_speech_prob, compression_ratio;

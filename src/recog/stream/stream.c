@@ -450,8 +450,9 @@ static enum auricle_error tell_partial(struct recog_stream *s)
     if (s->agree_begin != s->pass.heard.begin)
         recog_agree_reset(&s->agree);
     s->agree_begin = s->pass.heard.begin;
-    error = recog_agree_hear(&s->agree, segment.text, strlen(segment.text),
-                             text_language_has_spaces(segment.language));
+    error = recog_agree_hear(
+        &s->agree, segment.text, strlen(segment.text),
+        text_language_has_spaces(recog_session_text_language(s->pass.session)));
     if (!error) {
         move_segment(&segment, s->pass.heard.begin);
         struct auricle_stream_event event = {.kind = AURICLE_STREAM_PARTIAL,

@@ -1,0 +1,111 @@
+/* A decoder that says what a script says. See script.h. */
+#include "support/script.h"
+
+#include <math.h>
+
+#include "base/str.h"
+#include "recog/session.h"
+#include "support/engine.h"
+#include "support/support.h"
+
+struct auricle_engine *au_test_script_engine(void)
+{
+    return au_test_engine(au_test_source("models/nano"), NULL,
+                          (struct auricle_engine_options){.max_windows = 1, .threads = 1});
+}
+
+static void add_text(struct au_test_script *script, const struct auricle_engine *engine,
+                     const char *text, size_t bytes)
+{
+    size_t n = 0;
+    au_test_ok(text_encode(engine->tokenizer, text, bytes, script->tokens + script->n_tokens,
+                           AU_TEST_SCRIPT_TOKENS - 1 - script->n_tokens, &n),
+               NULL);
+    script->n_tokens += n;
+}
+
+static void add_token(struct au_test_script *script, int32_t token)
+{
+    assert_true(script->n_tokens < AU_TEST_SCRIPT_TOKENS);
+    script->tokens[script->n_tokens++] = token;
+}
+
+/* The next window: which line is spoken from now on. */
+static void begin_line(struct au_test_script *script, const struct auricle_engine *engine)
+{
+    int line = script->n_encoded < script->n_lines ? script->n_encoded : script->n_lines - 1;
+    const char *at = script->lines[line], *mark;
+    script->n_encoded++;
+    script->n_tokens = 0;
+    for (; (mark = strstr(at, "<|")) != NULL; at = strstr(mark, "|>") + 2) {
+        char number[16];
+        double seconds;
+        snprintf(number, sizeof number, "%.*s", (int)strcspn(mark + 2, "|"), mark + 2);
+        assert_true(au_parse_double(number, &seconds));
+        add_text(script, engine, at, (size_t)(mark - at));
+        add_token(script, engine->specials->timestamp_begin + (int32_t)lrint(seconds / 0.02));
+    }
+    add_text(script, engine, at, strlen(at));
+    add_token(script, engine->specials->eot);
+}
+
+/* Every hypothesis says the line. */
+static void speak(const struct au_test_script *script, struct recog_row *row)
+{
+    size_t at = row->n_sampled < script->n_tokens ? row->n_sampled : script->n_tokens - 1;
+    row->no_speech_prob = 0.01F;
+    row->pick = (struct recog_pick){.n = row->n_top};
+    for (int i = 0; i < row->n_top; i++) {
+        row->pick.id[i] = script->tokens[at];
+        row->pick.logprob[i] = -0.1F;
+    }
+}
+
+/* Each token is heard a fifth of a second after the one before it. */
+static void align(const struct auricle_engine *engine, const struct recog_row *row)
+{
+    enum { FRAMES = 10, SHARP = 20 };
+    size_t n_heads, n = (size_t)row->model.n_tokens, n_frames = (size_t)engine->dims->n_audio_ctx;
+    (void)whisper_alignment_heads(engine->model, &n_heads);
+    for (size_t r = 0; row->model.cross_weights && r < n_heads * n; r++) {
+        size_t at = ((size_t)row->model.n_past + r % n) * FRAMES;
+        for (size_t f = 0; f < n_frames; f++)
+            row->model.cross_weights[r * n_frames + f] = f / FRAMES == at / FRAMES ? SHARP : 0;
+    }
+    for (int i = 0; i < row->n_targets; i++)
+        row->target_prob[i] = 0.9F;
+}
+
+void au_test_script_run(struct au_test_script *script, struct auricle_engine *engine,
+                        struct auricle_unit *unit)
+{
+    if (unit->kind == RECOG_UNIT_ENCODE)
+        begin_line(script, engine);
+    for (size_t i = 0; i < unit->n_rows; i++) {
+        struct recog_row *row = &unit->rows[i];
+        for (int c = 0; c < row->n_choose; c++)
+            row->choose_prob[c] = script->language;
+        align(engine, row);
+        if (row->rules)
+            speak(script, row);
+    }
+}
+
+struct auricle_result *au_test_script_hear(struct au_test_script *script,
+                                           struct auricle_engine *engine,
+                                           struct auricle_session *session)
+{
+    struct auricle_message message;
+    struct auricle_result *result = NULL;
+    while (!auricle_session_finished(session)) {
+        struct auricle_unit *unit;
+        au_test_ok(auricle_session_next(session, &unit, &message), NULL);
+        if (!unit)
+            continue;
+        au_test_script_run(script, engine, unit);
+        au_test_ok(auricle_session_complete(session, unit, &message), NULL);
+    }
+    au_test_ok(auricle_session_take_result(session, &result), NULL);
+    auricle_session_destroy(session);
+    return result;
+}

@@ -1,0 +1,33 @@
+/* A decoder that says what a script says.
+ *
+ * A session computes nothing itself, so its units can be completed without a model: the decoder
+ * writes line after line, one for each time that a window is encoded, and is sure of it. Of the
+ * engine only the vocabulary and the dimensions are used. One session at a time, whose engine has
+ * one window.                                                                                    */
+#ifndef AURICLE_TESTS_SCRIPT_H
+#define AURICLE_TESTS_SCRIPT_H
+
+#include "auricle/auricle.h"
+
+enum { AU_TEST_SCRIPT_TOKENS = 448 };
+
+struct au_test_script {
+    const char *const *lines; /* what the n-th encoded window holds; "<|1.50|>" is a timestamp */
+    int n_lines, n_encoded;   /* windows beyond the last line hold the last line */
+    float language;           /* probability that every language gets where one is asked for */
+    int32_t tokens[AU_TEST_SCRIPT_TOKENS]; /* of the present line, then end-of-text */
+    size_t n_tokens;
+};
+
+/* An engine of the bundled model for scripts. */
+struct auricle_engine *au_test_script_engine(void);
+
+/* Do as the engine would: units are completed by the session afterwards. */
+void au_test_script_run(struct au_test_script *script, struct auricle_engine *engine,
+                        struct auricle_unit *unit);
+
+/* The session's result, all of it by the script; the session is destroyed. */
+struct auricle_result *au_test_script_hear(struct au_test_script *script,
+                                           struct auricle_engine *engine,
+                                           struct auricle_session *session);
+#endif
