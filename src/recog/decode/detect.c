@@ -1,6 +1,8 @@
 /* Language detection. See detect.h. */
 #include "recog/decode/detect.h"
 
+#include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "recog/session.h"
@@ -36,11 +38,17 @@ struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auric
 
 int recog_detect_done(struct recog_detect *detect)
 {
-    int best = 0;
+    int best = -1;
     recog_cells_unref(detect->engine->free_cells, &detect->cell, 1);
     detect->unit_out = false;
-    for (int i = 1; i < detect->row.n_choose; i++)
-        best = detect->probability[i] > detect->probability[best] ? i : best;
+    for (int i = 0; i < detect->row.n_choose; i++) {
+        float *probability = &detect->probability[i];
+        if (isnan(*probability))
+            *probability = 0;
+        if (detect->row.choose[i] >= 0 && (best < 0 || *probability > detect->probability[best]))
+            best = i;
+    }
+    assert(best >= 0); /* sessions are refused that may choose none */
     return best;
 }
 

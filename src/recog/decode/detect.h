@@ -24,7 +24,8 @@ void recog_detect_deinit(struct recog_detect *detect);
 struct auricle_unit *recog_detect_unit(struct recog_detect *detect, struct auricle_engine *engine,
                                        struct auricle_session *session,
                                        const struct whisper_window *window);
-/* After it ran: index of the likeliest language; probabilities stand in the struct. */
+/* After it ran: index of the likeliest language of those that may be chosen, the first where
+ * none is likelier; probabilities stand in the struct, 0 for what is no number.                  */
 int recog_detect_done(struct recog_detect *detect);
 /* The same, and it is the session's language from now on. n_samples: of sound in the window. */
 void recog_detect_decide(struct recog_detect *detect, struct auricle_session *session,

@@ -1,0 +1,50 @@
+/* Hearing the language within a session. The decoder says what a script says: support/script.h. */
+#include <math.h>
+
+#include "recog/session.h"
+#include "support/script.h"
+#include "support/support.h"
+
+enum { RATE = 16000, SECONDS = 4 };
+
+static struct auricle_session *open_session(struct auricle_engine *engine, const float *samples,
+                                            const char *languages, enum auricle_long_form form)
+{
+    struct auricle_message message;
+    struct auricle_session *session = NULL;
+    struct auricle_options options;
+    auricle_options_default(&options);
+    options.languages = languages;
+    options.long_form = form;
+    options.vad = AURICLE_VAD_OFF;
+    if (auricle_session_create_samples(engine, samples, SECONDS * RATE, &options, &session,
+                                       &message))
+        fail_msg("%s", message.text);
+    return session;
+}
+
+static void probabilities_that_are_no_numbers_choose_an_allowed_language(void **state)
+{
+    static const char *const lines[] = {"<|0.00|> a<|1.00|>"};
+    static const float samples[SECONDS * RATE];
+    struct auricle_engine *engine = au_test_script_engine();
+    (void)state;
+    for (int form = AURICLE_LONG_FORM_SEQUENTIAL; form <= AURICLE_LONG_FORM_BATCHED; form++) {
+        struct au_test_script script = {.lines = lines, .n_lines = 1, .language = NAN};
+        struct auricle_session *session = open_session(engine, samples, "ja,ru",
+                                                       (enum auricle_long_form)form);
+        struct auricle_result *result = au_test_script_hear(&script, engine, session);
+        assert_string_equal(result->language, "ru"); /* the first of the two in the model's order */
+        assert_true(result->language_probability >= 0 && result->language_probability <= 0);
+        auricle_result_destroy(result);
+    }
+    auricle_engine_destroy(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(probabilities_that_are_no_numbers_choose_an_allowed_language),
+    };
+    return cmocka_run_group_tests_name("detect", tests, NULL, NULL);
+}
