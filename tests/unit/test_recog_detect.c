@@ -41,10 +41,47 @@ static void probabilities_that_are_no_numbers_choose_an_allowed_language(void **
     auricle_engine_destroy(engine);
 }
 
+/* Until the row that asks for the language is handed out. */
+static void ask(struct auricle_session *session, struct auricle_engine *engine,
+                struct au_test_script *script)
+{
+    struct auricle_message message;
+    struct auricle_unit *unit = NULL;
+    while (!unit || unit->kind != RECOG_UNIT_DECODE) {
+        if (unit) {
+            au_test_script_run(script, engine, unit);
+            au_test_ok(auricle_session_complete(session, unit, &message), NULL);
+        }
+        au_test_ok(auricle_session_next(session, &unit, &message), NULL);
+    }
+    assert_non_null(unit->rows[0].choose);
+}
+
+/* Its cell goes back before the seat that it is reserved with: where reservations end it is
+ * asserted that nothing is in use which nobody has reserved.                                     */
+static void a_session_may_be_given_up_while_the_row_is_out(void **state)
+{
+    static const char *const lines[] = {"<|0.00|> a<|1.00|>"};
+    static const float samples[SECONDS * RATE];
+    struct auricle_engine *engine = au_test_script_engine();
+    (void)state;
+    for (int form = AURICLE_LONG_FORM_SEQUENTIAL; form <= AURICLE_LONG_FORM_BATCHED; form++) {
+        struct au_test_script script = {.lines = lines, .n_lines = 1};
+        struct auricle_session *session = open_session(engine, samples, NULL,
+                                                       (enum auricle_long_form)form);
+        ask(session, engine, &script);
+        assert_int_equal(recog_cells_in_use(engine->free_cells), 1);
+        auricle_session_destroy(session);
+        assert_int_equal(recog_cells_in_use(engine->free_cells), 0);
+    }
+    auricle_engine_destroy(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_that_are_no_numbers_choose_an_allowed_language),
+        cmocka_unit_test(a_session_may_be_given_up_while_the_row_is_out),
     };
     return cmocka_run_group_tests_name("detect", tests, NULL, NULL);
 }

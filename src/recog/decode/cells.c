@@ -65,6 +65,7 @@ void recog_cells_unreserve(struct recog_cells *cells, size_t n)
     pthread_mutex_lock(&cells->lock);
     assert(n <= cells->n_reserved);
     cells->n_reserved -= n;
+    assert(cells->n_cells - cells->n_free <= cells->n_reserved); /* cells go back first */
     pthread_cond_broadcast(&cells->given_back);
     pthread_mutex_unlock(&cells->lock);
 }

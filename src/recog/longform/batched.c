@@ -72,11 +72,11 @@ static void destroy(void *self)
     struct batched *b = self;
     if (!b)
         return;
+    recog_detect_deinit(&b->detect); /* its cell is reserved with a seat */
     for (size_t i = 0; b->slots && i < b->n_slots; i++) {
         recog_task_destroy(b->slots[i].task);
         au_free(b->slots[i].later);
     }
-    recog_detect_deinit(&b->detect);
     recog_packer_destroy(b->packer);
     au_free(b->slots);
     au_free(b->samples);
