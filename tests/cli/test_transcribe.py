@@ -241,6 +241,13 @@ class BadInputs(cli.Case):
                 self.expect(run("transcribe", "--model", MODEL, "--max-tokens", "24",
                                 fixture("audio/" + name)), cli.OK, name)
 
+    def test_no_sound_is_no_recording_in_either_form(self):
+        for form in ("batched", "sequential"):
+            with self.subTest(form=form):
+                self.expect_one_line(run("transcribe", "--model", MODEL, "-q", "--long-form", form,
+                                         fixture("audio/bad_header_only.wav")), cli.INPUT,
+                                     "bad_header_only.wav", "0 samples")
+
     def test_samples_that_are_no_numbers_are_counted(self):
         done = transcribe(fixture("audio/bad_nan_inf_f32.wav"))
         self.expect(done, cli.OK, "warning", "bad_nan_inf_f32.wav", "NaN")

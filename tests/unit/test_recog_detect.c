@@ -8,7 +8,8 @@
 enum { RATE = 16000, SECONDS = 4 };
 
 static struct auricle_session *open_session(struct auricle_engine *engine, const float *samples,
-                                            const char *languages, enum auricle_long_form form)
+                                            size_t n, const char *languages,
+                                            enum auricle_long_form form)
 {
     struct auricle_message message;
     struct auricle_session *session = NULL;
@@ -17,8 +18,7 @@ static struct auricle_session *open_session(struct auricle_engine *engine, const
     options.languages = languages;
     options.long_form = form;
     options.vad = AURICLE_VAD_OFF;
-    if (auricle_session_create_samples(engine, samples, SECONDS * RATE, &options, &session,
-                                       &message))
+    if (auricle_session_create_samples(engine, samples, n, &options, &session, &message))
         fail_msg("%s", message.text);
     return session;
 }
@@ -31,7 +31,7 @@ static void probabilities_that_are_no_numbers_choose_an_allowed_language(void **
     (void)state;
     for (int form = AURICLE_LONG_FORM_SEQUENTIAL; form <= AURICLE_LONG_FORM_BATCHED; form++) {
         struct au_test_script script = {.lines = lines, .n_lines = 1, .language = NAN};
-        struct auricle_session *session = open_session(engine, samples, "ja,ru",
+        struct auricle_session *session = open_session(engine, samples, SECONDS * RATE, "ja,ru",
                                                        (enum auricle_long_form)form);
         struct auricle_result *result = au_test_script_hear(&script, engine, session);
         assert_string_equal(result->language, "ru"); /* the first of the two in the model's order */
@@ -67,7 +67,7 @@ static void a_session_may_be_given_up_while_the_row_is_out(void **state)
     (void)state;
     for (int form = AURICLE_LONG_FORM_SEQUENTIAL; form <= AURICLE_LONG_FORM_BATCHED; form++) {
         struct au_test_script script = {.lines = lines, .n_lines = 1};
-        struct auricle_session *session = open_session(engine, samples, NULL,
+        struct auricle_session *session = open_session(engine, samples, SECONDS * RATE, NULL,
                                                        (enum auricle_long_form)form);
         ask(session, engine, &script);
         assert_int_equal(recog_cells_in_use(engine->free_cells), 1);
@@ -77,11 +77,31 @@ static void a_session_may_be_given_up_while_the_row_is_out(void **state)
     auricle_engine_destroy(engine);
 }
 
+static void nothing_is_heard_in_a_recording_without_sound(void **state)
+{
+    static const char *const lines[] = {""};
+    struct auricle_engine *engine = au_test_script_engine();
+    (void)state;
+    for (int form = AURICLE_LONG_FORM_SEQUENTIAL; form <= AURICLE_LONG_FORM_BATCHED; form++) {
+        struct au_test_script script = {.lines = lines, .n_lines = 1};
+        struct auricle_session *session = open_session(engine, NULL, 0, NULL,
+                                                       (enum auricle_long_form)form);
+        struct auricle_result *result = au_test_script_hear(&script, engine, session);
+        assert_int_equal(script.n_encoded, 0);
+        assert_int_equal(result->timings.encoder_windows, 0);
+        assert_int_equal(result->n_segments, 0);
+        assert_null(result->language);
+        auricle_result_destroy(result);
+    }
+    auricle_engine_destroy(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_that_are_no_numbers_choose_an_allowed_language),
         cmocka_unit_test(a_session_may_be_given_up_while_the_row_is_out),
+        cmocka_unit_test(nothing_is_heard_in_a_recording_without_sound),
     };
     return cmocka_run_group_tests_name("detect", tests, NULL, NULL);
 }

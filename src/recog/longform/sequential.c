@@ -133,7 +133,9 @@ static enum auricle_error measure(struct sequential *seq, struct au_fault *fault
         if (seq->clips.list[i].end > seq->content_frames)
             seq->clips.list[i].end = seq->content_frames;
     }
-    seq->phase = session->language >= 0 ? PHASE_NEXT : PHASE_LANGUAGE;
+    /* Without sound no language is heard and no window is found. */
+    bool unknown = session->language < 0 && seq->content_frames > 0;
+    seq->phase = unknown ? PHASE_LANGUAGE : PHASE_NEXT;
     return AURICLE_OK;
 }
 
