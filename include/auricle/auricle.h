@@ -221,7 +221,7 @@ struct auricle_result {
     size_t n_segments;
     const struct auricle_segment *filtered;
     size_t n_filtered;
-    const char *warning; /* the input broke off early, say; NULL: none */
+    const char *warning; /* the input broke off early, or the call was stopped; NULL: none */
     struct auricle_timings timings;
 };
 

@@ -244,14 +244,16 @@ static void transcribe_one(struct run *run, size_t i)
         app_error("%s: %s", work.label,
                   result->warning ? result->warning : "holds no sound (0 samples)");
         run->input_failed = true;
+    } else if (error && app_interrupted() && !(result && result->n_segments + result->n_filtered)) {
+        app_warn(args->general.quiet, "%s: stopped before anything was heard; nothing is written",
+                 work.label);
     } else if (result) {
         write_result(&work, i, result);
         log_timings(&work, result);
-        if (error && app_interrupted())
-            app_warn(args->general.quiet, "%s: stopped after %.0f s; what was finished is kept",
-                     work.label, work.done);
-        else if (!error)
+        if (!error)
             summarise(&work, result);
+        else if (app_interrupted())
+            app_warn(args->general.quiet, "%s: %s", work.label, result->warning);
     }
     auricle_result_destroy(result);
 }
@@ -396,8 +398,9 @@ const struct app_command app_command_transcribe = {
     .notes = "Output:\n"
              "  Without --output-dir one format goes to standard output: txt of several files\n"
              "  one after the other, json one line per file. Files are written whole or not\n"
-             "  at all; where two inputs would share a name, the later one keeps its\n"
-             "  extension (talk.wav.srt).\n"
+             "  at all; of a recording that ctrl-C stopped they hold what was heard until\n"
+             "  then, and json says so. Where two inputs would share a name, the later one\n"
+             "  keeps its extension (talk.wav.srt).\n"
              "\n"
              "Exit codes:\n"
              "    0  all done\n" APP_NOTE_INPUT APP_NOTE_USAGE APP_NOTE_MODEL APP_NOTE_OUTPUT

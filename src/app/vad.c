@@ -3,6 +3,7 @@
  * Samples come from the decoder block by block, go through the detector, and are forgotten: memory
  * does not grow with the recording. Stretches are printed as soon as they are settled (json: at
  * the end of the recording).                                                                     */
+#include <stdio.h>
 #include <string.h>
 
 #include "app/input.h"
@@ -60,6 +61,7 @@ struct work {
     size_t n_segments;
     int64_t began_ns;
     bool stopped;
+    char stop[80]; /* the sentence about it */
 };
 
 /* ---- Results --------------------------------------------------------------------------------- */
@@ -84,12 +86,23 @@ static void begin_json(struct work *work)
     au_json_open_array(&work->json);
 }
 
+/* What is to be said of the whole: that ctrl-C ended it, or what the decoder found; or NULL. */
+static const char *warning(struct work *work)
+{
+    if (!work->stopped)
+        return audio_warning(work->reader);
+    snprintf(work->stop, sizeof work->stop, "stopped after %.0f s; what was finished is kept",
+             seconds(work, work->n_samples));
+    return work->stop;
+}
+
 static void end_json(struct work *work)
 {
     au_json_close_array(&work->json);
     put_seconds(work, "duration", work->n_samples);
     put_seconds(work, "speech", work->n_speech);
     au_json_add_string(&work->json, "detector", work->run->model ? "silero" : "energy");
+    au_json_add_string(&work->json, "warning", warning(work));
     au_json_close_object(&work->json);
     au_buf_putc(&work->out, '\n');
 }
@@ -178,17 +191,15 @@ static enum auricle_error open_reader(struct work *work, const char *input, stru
     return audio_open_path(input, &options, &work->reader, fault);
 }
 
-static void summarise(const struct work *work)
+static void summarise(struct work *work)
 {
     bool quiet = work->run->args->base.general.quiet;
-    const char *warning = audio_warning(work->reader);
+    const char *said = warning(work);
     double heard = seconds(work, work->n_samples), speech = seconds(work, work->n_speech);
     double took = (double)(au_now_ns() - work->began_ns) / 1e9;
     uint64_t skipped, chunks = recog_vad_chunks(work->run->vad, &skipped);
-    if (work->stopped)
-        app_warn(quiet, "%s: stopped after %.0f s; what was finished is kept", work->label, heard);
-    if (warning)
-        app_warn(quiet, "%s: %s", work->label, warning);
+    if (said)
+        app_warn(quiet, "%s: %s", work->label, said);
     app_note(quiet, "%s: %.1f s of speech in %.1f s (%.1f %%), %zu segment%s", work->label, speech,
              heard, 100 * speech / heard, work->n_segments, work->n_segments == 1 ? "" : "s");
     au_log(

@@ -377,7 +377,9 @@ enum auricle_error auricle_session_take_result(struct auricle_session *session,
     if (!result)
         return AURICLE_E_STATE;
     const char *warning = recog_source_warning(session->source);
-    enum auricle_error error = warning ? recog_result_set_warning(result, warning) : AURICLE_OK;
+    enum auricle_error error = AURICLE_OK;
+    if (warning && !result->warning) /* one that is there says more: the session was stopped */
+        error = recog_result_set_warning(result, warning);
     if (!error)
         error = write_text(session);
     if (error)

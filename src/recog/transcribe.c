@@ -1,4 +1,6 @@
 /* One call for one recording: a session driven in a loop. */
+#include <stdio.h>
+
 #include "recog/message.h"
 #include "recog/session.h"
 
@@ -49,6 +51,20 @@ static bool report(struct auricle_session *session, const struct auricle_callbac
     return callbacks->progress(callbacks->context, done, total);
 }
 
+/* A transcript that was stopped does not look whole: its warning says how far it goes. */
+static enum auricle_error warn_of_stop(struct auricle_session *session)
+{
+    char sentence[160], of[40] = "";
+    double done, total;
+    auricle_session_position(session, &done, &total);
+    if (total > 0)
+        snprintf(of, sizeof of, " of %.0f s", total);
+    snprintf(sentence, sizeof sentence,
+             "stopped after %.0f s%s; what was heard until then is kept, the rest is missing", done,
+             of);
+    return recog_result_set_warning(session->result, sentence);
+}
+
 static enum auricle_error drive(struct auricle_session *session,
                                 const struct auricle_callbacks *callbacks,
                                 struct auricle_result **out, struct auricle_message *message)
@@ -67,7 +83,9 @@ static enum auricle_error drive(struct auricle_session *session,
     }
     if (error && error != AURICLE_E_CANCELLED)
         return error;
-    enum auricle_error taken = auricle_session_take_result(session, out);
+    enum auricle_error taken = error ? warn_of_stop(session) : AURICLE_OK;
+    if (!taken)
+        taken = auricle_session_take_result(session, out);
     if (!taken)
         return error;
     const struct au_fault lost = {taken, "out of memory while putting the transcript together"};

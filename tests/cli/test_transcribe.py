@@ -3,6 +3,7 @@ but is the same every time."""
 
 import json
 import os
+import pty
 import re
 import resource
 import shutil
@@ -329,9 +330,29 @@ class Interrupts(cli.Case):
         code, out, err = self.interrupted(signal.SIGINT, long_wav(self))
         self.assertEqual(code, cli.INTERRUPTED, err)
         self.assertIn("stopping, what is finished is kept", err)
-        self.assertIn("what was finished is kept", err)
+        self.assertIn("what was heard until then is kept", err)
         self.assertTrue(out.endswith(b"\n"))
         self.assertEqual(self.interrupted(signal.SIGTERM, long_wav(self))[0], 143)
+
+    def test_a_stopped_transcript_says_so(self):
+        """The progress on a terminal tells when some of it has been heard."""
+        terminal, stderr = pty.openpty()
+        out, seen = self.path("out"), b""
+        with subprocess.Popen([cli.AURICLE, "transcribe", *MICRO, "-f", "json,txt", "-o", out,
+                               long_wav(self)], stderr=stderr,
+                              env=cli.environment(TERM="xterm")) as process:
+            os.close(stderr)
+            while not re.search(rb"[1-9]\d? %", seen):
+                seen += os.read(terminal, 4096)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(240), cli.INTERRUPTED)
+        os.close(terminal)
+        document = json.loads(self.read("out", "long.json"))
+        self.assertRegex(document["warning"], r"^stopped after \d+ s of 660 s; ")
+        self.assertEqual(document["duration"], 660)
+        self.assertLess(document["segments"][-1]["end"], 600)
+        self.assertEqual(self.read("out", "long.txt").split("\n")[0],
+                         document["segments"][0]["text"].strip())
 
     def test_files_are_written_and_later_inputs_left(self):
         out = self.path("out")

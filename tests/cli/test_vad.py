@@ -1,5 +1,6 @@
 """auricle vad: stretches of speech, equal to the original's."""
 
+import contextlib
 import json
 import os
 import resource
@@ -232,6 +233,20 @@ class Long(cli.Case):
         self.assertEqual(process.returncode, cli.INTERRUPTED, said)
         self.assertIn(b"what was finished is kept", said)
         self.assertTrue((first + rest).endswith(b"\n"))
+
+    def test_a_stopped_recording_says_so_in_json(self):
+        """What a pipe does not hold has been taken when the first write returns."""
+        with subprocess.Popen([cli.AURICLE, "vad", "-f", "json", "--vad", "energy", "--raw-format",
+                               "s16le", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=cli.environment()) as process:
+            process.stdin.write(bytes(2 * 16000 * 60))
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(BrokenPipeError):  # it may have ended by now
+                process.stdin.write(bytes(2 * 16000 * 60))
+            rest, said = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, cli.INTERRUPTED, said)
+        self.assertIn("stopped after", json.loads(rest)["warning"])
+        self.assertIsNone(json.loads(vad("-f", "json", "--vad", "energy", JFK).stdout)["warning"])
 
 
 if __name__ == "__main__":
