@@ -216,7 +216,9 @@ struct auricle_result {
     const char *text;           /* of all kept segments */
     const char *language;       /* code; NULL: none was named and nothing was heard to tell it by */
     float language_probability; /* 1 when the caller named it; 0 with language NULL */
-    double duration; /* seconds of audio; where it was not read to its end, by its header */
+    /* Seconds of the whole recording, whichever part was asked for; where it was not read to its
+     * end, by its header, or how far it was heard where that says nothing. */
+    double duration;
     const struct auricle_segment *segments;
     size_t n_segments;
     const struct auricle_segment *filtered;
@@ -236,7 +238,7 @@ typedef void auricle_on_segment(void *context, const struct auricle_segment *seg
 struct auricle_callbacks {
     size_t size;
     void *context;
-    auricle_progress *progress;     /* NULL: none; seconds_total < 0 when unknown */
+    auricle_progress *progress;     /* NULL: none; as auricle_session_position */
     auricle_on_segment *on_segment; /* NULL: none */
 };
 
@@ -283,6 +285,7 @@ AURICLE_API bool auricle_session_finished(const struct auricle_session *session)
 /* Segments final so far; grows only. Borrowed. */
 AURICLE_API const struct auricle_segment *auricle_session_segments(
     const struct auricle_session *session, size_t *n);
+/* Seconds of the parts that the options ask for; *seconds_total < 0 while that is not known. */
 AURICLE_API void auricle_session_position(const struct auricle_session *session,
                                           double *seconds_done, double *seconds_total);
 /* Move the result out: all of it when finished, otherwise what is final. The session has then

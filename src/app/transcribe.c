@@ -40,7 +40,7 @@ struct work {
     bool begun;                        /* its first text was written */
     size_t n_written;                  /* segments */
     struct app_progress progress;
-    double done, total;
+    double total; /* seconds that are asked for; < 0: not known */
 };
 
 /* ---- While a recording is worked through ---------------------------------------------------- */
@@ -102,7 +102,6 @@ static void end_stream(struct work *work)
 static bool on_progress(void *context, double done, double total)
 {
     struct work *work = context;
-    work->done = done;
     work->total = total;
     app_progress_update(&work->progress, done, total);
     return !app_interrupted() && !work->run->stdout_failed;
@@ -187,12 +186,13 @@ static void summarise(const struct work *work, const struct auricle_result *resu
     struct au_buf text;
     au_buf_init(&text, 1024);
     double seconds = result->timings.total;
+    double asked = work->total >= 0 ? work->total : result->duration;
     au_buf_printf(&text, "%s: ", work->label);
-    put_length(&text, result->duration);
+    put_length(&text, asked);
     au_buf_puts(&text, " of audio in ");
     put_length(&text, seconds);
-    if (seconds > 0)
-        au_buf_printf(&text, " (%.1fx real time)", result->duration / seconds);
+    if (seconds > 0 && asked > 0)
+        au_buf_printf(&text, " (%.1fx real time)", asked / seconds);
     if (result->language)
         au_buf_printf(&text, ", language %s", result->language);
     if (result->language && result->language_probability < 1.0f)
@@ -203,7 +203,7 @@ static void summarise(const struct work *work, const struct auricle_result *resu
         app_warn(quiet, "%s: %s", work->label, result->warning);
     if (result->n_filtered)
         note_filtered(work, result);
-    else if (result->n_segments == 0)
+    else if (result->n_segments == 0 && asked > 0)
         app_note(quiet, "%s: no speech was found", work->label);
 }
 
@@ -224,7 +224,7 @@ static void transcribe_one(struct run *run, size_t i)
 {
     const struct app_transcribe_args *args = run->args;
     struct work work = {
-        .run = run, .input = run->inputs[i], .label = app_input_label(run->inputs[i])};
+        .run = run, .input = run->inputs[i], .label = app_input_label(run->inputs[i]), .total = -1};
     if (!args->output_dir && args->formats[0]->segment)
         work.stream = args->formats[0];
     if (run->n_inputs > 1 && !args->output_dir)

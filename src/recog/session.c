@@ -1,6 +1,7 @@
 /* Sessions: making them, and handing the public calls to the long-form strategy. See session.h. */
 #include "recog/session.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -332,10 +333,29 @@ const struct auricle_segment *auricle_session_segments(const struct auricle_sess
     return session->result ? session->result->pub.segments : NULL;
 }
 
+/* How much of the parts that are asked for lies in the recording's first `seconds`; -1: no end. */
+static double asked_within(const struct auricle_options *o, double seconds)
+{
+    const double part[] = {o->offset_seconds, o->offset_seconds + o->duration_seconds};
+    const double *times = o->n_clip_seconds ? o->clip_seconds : part;
+    int n = o->n_clip_seconds ? o->n_clip_seconds : o->duration_seconds > 0 ? 2 : 1;
+    double sum = 0;
+    for (int i = 0; i < n; i += 2) {
+        double end = i + 1 < n && times[i + 1] < seconds ? times[i + 1] : seconds;
+        sum += end > times[i] ? end - times[i] : 0;
+    }
+    return isfinite(sum) ? sum : -1;
+}
+
 void auricle_session_position(const struct auricle_session *session, double *seconds_done,
                               double *seconds_total)
 {
-    session->strategy.position(session->strategy.self, seconds_done, seconds_total);
+    const struct auricle_options *o = &session->settings.options;
+    double done, total;
+    session->strategy.position(session->strategy.self, &done, &total);
+    *seconds_total = asked_within(o, total >= 0 ? total : (double)INFINITY);
+    bool all = auricle_session_finished(session) && *seconds_total >= 0;
+    *seconds_done = all ? *seconds_total : asked_within(o, done);
 }
 
 /* The text of the whole is what the tokens of all kept segments say together: characters whose
@@ -363,11 +383,38 @@ static enum auricle_error write_text(struct auricle_session *session)
     return error;
 }
 
-/* Seconds of audio: exact once the end was seen, else what the file says of itself. */
+/* Seconds of audio: exact once the end was seen, else what the file says of itself, else how far it
+ * was heard. */
 static double duration(const struct auricle_session *session)
 {
-    double seconds = recog_source_estimate(session->source);
-    return seconds > 0 ? seconds : 0;
+    const struct auricle_options *o = &session->settings.options;
+    double seconds = recog_source_estimate(session->source), total;
+    if (seconds >= 0)
+        return seconds;
+    session->strategy.position(session->strategy.self, &seconds, &total);
+    double last = o->n_clip_seconds ? o->clip_seconds[o->n_clip_seconds - 1]
+                                    : o->offset_seconds + o->duration_seconds;
+    return auricle_session_finished(session) && last > seconds ? last : seconds;
+}
+
+/* A part that begins behind the end is no recording without speech: the warning tells them
+ * apart. */
+static enum auricle_error warn(struct auricle_session *session)
+{
+    const struct auricle_options *o = &session->settings.options;
+    const char *warning = recog_source_warning(session->source);
+    int64_t length = recog_source_length(session->source);
+    double first = o->n_clip_seconds ? o->clip_seconds[0] : o->offset_seconds;
+    double seconds = (double)length / AUDIO_RATE_HZ;
+    char sentence[160];
+    if (!warning && length >= 0 && first > 0 && first >= seconds) {
+        snprintf(sentence, sizeof(sentence),
+                 "nothing to hear: the part that was asked for begins at %g s, and the recording "
+                 "ends after %.1f s",
+                 first, seconds);
+        warning = sentence;
+    }
+    return warning ? recog_result_set_warning(session->result, warning) : AURICLE_OK;
 }
 
 enum auricle_error auricle_session_take_result(struct auricle_session *session,
@@ -376,10 +423,8 @@ enum auricle_error auricle_session_take_result(struct auricle_session *session,
     struct recog_result *result = session->result;
     if (!result)
         return AURICLE_E_STATE;
-    const char *warning = recog_source_warning(session->source);
-    enum auricle_error error = AURICLE_OK;
-    if (warning && !result->warning) /* one that is there says more: the session was stopped */
-        error = recog_result_set_warning(result, warning);
+    /* A warning that is there says more: the session was stopped. */
+    enum auricle_error error = result->warning ? AURICLE_OK : warn(session);
     if (!error)
         error = write_text(session);
     if (error)

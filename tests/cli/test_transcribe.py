@@ -124,6 +124,32 @@ class Results(cli.Case):
         for segment in document["segments"]:
             self.assertGreaterEqual(segment["start"], 2.0)
 
+    def test_speed_and_length_are_those_of_the_part(self):
+        for args, length in ((["--duration", "4"], "4.0 s"), (["--offset", "9"], "2.0 s"),
+                             (["--offset", "2", "--duration", "3"], "3.0 s"),
+                             (["--offset", "8", "--duration", "60"], "3.0 s"),
+                             (["--clip-timestamps", "1,2,5,7,10"], "4.0 s"),
+                             (["--duration", "4", "--long-form", "sequential"], "4.0 s")):
+            with self.subTest(args=args):
+                done = transcribe("-f", "json", *args, JFK)
+                self.expect(done, cli.OK, f"jfk_16k.wav: {length} of audio in")
+                self.assertEqual(json.loads(done.stdout)["duration"], 11)
+        with open(JFK, "rb") as file:  # a pipe, which nobody reads further than that
+            self.expect(transcribe("--duration", "4", "-", data=file.read()), cli.OK,
+                        "standard input: 4.0 s of audio in")
+        done = transcribe("-f", "json", "--duration", "4", "--raw-format", "s16le", "-",
+                          data=bytes(320000))  # silence whose end is not read
+        self.expect(done, cli.OK, "standard input: 4.0 s of audio in", "no speech was found")
+        self.assertEqual(json.loads(done.stdout)["duration"], 4)
+
+    def test_a_part_behind_the_end_is_told_from_silence(self):
+        for args in (["--offset", "1000"], ["--clip-timestamps", "1000,1010"],
+                     ["--offset", "1000", "--long-form", "sequential"]):
+            done = transcribe("-f", "json", *args, JFK)
+            self.expect(done, cli.OK, "0.0 s of audio", "begins at 1000 s", "ends after 11.0 s")
+            self.assertNotIn("no speech was found", done.stderr)
+            self.assertIn("begins at 1000 s", json.loads(done.stdout)["warning"])
+
     def test_language_is_detected_when_none_is_named(self):
         done = run("transcribe", "--model", MODEL, "--temperature", "0", "--max-tokens", "24", "-f",
                    "json", JFK)
