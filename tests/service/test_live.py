@@ -242,6 +242,33 @@ class Refusals(Case):
             self.assertEqual(stream.to_the_end()[1].code, 1000)
         self.assertEqual(self.open().event()["type"], "Open")
 
+    def test_handshakes_that_are_refused_take_no_place(self):
+        """Any page a browser shows may try: that took all places, and kept them."""
+        evil = "Origin: https://elsewhere.example"
+        good = ws.opening(PCM)[0]
+        for text, status in ((ws.opening(PCM, headers=[evil])[0], 403),
+                             (good.replace("Version: 13", "Version: 12"), 426),
+                             (ws.opening(PCM, key="short")[0], 400)):
+            for _ in range(9):  # one more than there are places
+                self.assertEqual(self.client().send(text).answer().status, status)
+            stream = self.open()
+            self.assertEqual(stream.event()["type"], "Open")
+            stream.close()
+
+    def test_a_refused_handshake_does_not_end_what_it_would_come_back_to(self):
+        stream = self.open()
+        target = f"{PCM}&resume={stream.event()['session_id']}"
+        refused = ws.opening(target, headers=["Origin: https://elsewhere.example"])[0]
+        self.assertEqual(self.client().send(refused).answer().status, 403)
+        stream.client.close()
+        self.assertEqual(self.client().send(refused).answer().status, 403)
+        again, found = None, None
+        while not found or found[0] == 404:  # the server may not have noticed yet
+            again = self.client()
+            found = again.send(ws.opening(target)[0]).header()
+        self.assertEqual(found[0], 101)
+        self.assertTrue(taken_over(again).event()["resumed"])
+
     def test_audio_before_its_encoding(self):
         stream = self.open("/v1/stream")
         stream.send(b"\1\2\3\4")

@@ -167,9 +167,12 @@ struct http_socket_handler {
     double ping_seconds;      /* a ping that often, and 1011 when two go unanswered; 0: 20 */
 };
 
-/* Turn the request into a WebSocket, from begin. Checks the handshake (426, 400 otherwise) and
- * answers it; returns NULL when it has refused. state: the caller's, handed back by
- * http_socket_state. protocol: of those offered, or NULL.                                        */
+/* Is it a handshake, and from a page that may? False: it was refused (426, 400, 403). For handlers
+ * that take something before they upgrade: nothing may be taken for a request that cannot.      */
+bool http_upgrade_check(struct http_request *request);
+/* Turn the request into a WebSocket, from begin. Checks the handshake (as above) and answers it;
+ * returns NULL when it has refused. state: the caller's, handed back by http_socket_state.
+ * protocol: of those offered, or NULL.                                                           */
 struct http_socket *http_upgrade(struct http_request *request,
                                  const struct http_socket_handler *handler, void *state,
                                  const char *protocol, const struct http_header *headers);

@@ -410,19 +410,24 @@ static struct http_socket *new_socket(struct http_request *request,
     return socket;
 }
 
+bool http_upgrade_check(struct http_request *request)
+{
+    int status;
+    const char *sentence = http_handshake_check(request, &status);
+    if (sentence)
+        http_request_refuse(request, status, sentence);
+    return !sentence;
+}
+
 struct http_socket *http_upgrade(struct http_request *request,
                                  const struct http_socket_handler *handler, void *state,
                                  const char *protocol, const struct http_header *headers)
 {
-    int status;
     char accept[HTTP_ACCEPT_BYTES];
-    const char *sentence = http_handshake_check(request, &status);
     struct MHD_Response *response = NULL;
     struct http_socket *socket = NULL;
-    if (sentence) {
-        http_request_refuse(request, status, sentence);
+    if (!http_upgrade_check(request))
         return NULL;
-    }
     if (http_handshake_accept(request, accept))
         socket = new_socket(request, handler, state);
     if (socket)

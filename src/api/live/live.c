@@ -585,12 +585,15 @@ static enum auricle_error prepare(struct live_connection *connection, struct htt
     return connection->configured ? open_session(connection, retry_after, fault) : AURICLE_OK;
 }
 
-/* A client that has not come in goes, with what it had opened. */
-static void turn_away(struct live_connection *connection)
+/* A client that has not come in goes, with what it had opened: nobody knows its name. What it had
+ * come back to waits for another try.                                                            */
+static void turn_away(struct live_connection *connection, bool resuming)
 {
     bool posted;
-    if (connection->live)
+    if (connection->live && resuming)
         service_live_detach(connection->live);
+    else if (connection->live)
+        service_live_abort(connection->live);
     connection->live = NULL;
     pthread_mutex_lock(&connection->lock);
     posted = connection->posted;
@@ -618,10 +621,9 @@ static enum http_verdict begin(struct http_request *request)
     struct au_fault fault = {0};
     double retry_after = 0;
     enum auricle_error error;
-    if (!http_request_header(request, "upgrade")) {
-        api_refuse(request, 426, "This path speaks WebSocket: ask for an upgrade to it.");
+    bool resuming = http_request_query(request, "resume") != NULL;
+    if (!http_upgrade_check(request)) /* any page may try: it must cost nothing */
         return HTTP_ANSWERED;
-    }
     connection = create(request);
     error = connection ? prepare(connection, request, &retry_after, &fault)
                        : au_fail(&fault, AURICLE_E_NOMEM, "no memory for a live session");
@@ -633,18 +635,18 @@ static enum http_verdict begin(struct http_request *request)
             answer.retry_after = retry_after;
         }
         if (connection)
-            turn_away(connection);
+            turn_away(connection, resuming);
         api_fail(request, &answer);
         return HTTP_ANSWERED;
     }
     connection->socket = http_upgrade(request, &socket_handler, connection, protocol_of(request),
                                       NULL);
     if (!connection->socket) {
-        turn_away(connection);
+        turn_away(connection, resuming);
         return HTTP_ANSWERED;
     }
     if (connection->live)
-        send_open(connection, http_request_query(request, "resume") != NULL);
+        send_open(connection, resuming);
     restart_idle(connection);
     return HTTP_ANSWERED;
 }
