@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 import unittest
 
@@ -116,6 +117,28 @@ class Messages(Case):
         for _ in range(64):
             self.assertEqual(len(socket.receive()), 65536)
         self.assertGreater(int(socket.receive()), 65536)
+
+
+    @unittest.skipIf(os.environ.get("PROBE_TLS") == "1", "two threads on one TLS connection")
+    def test_pings_are_not_read_on_and_on_while_nobody_takes_the_answers(self):
+        """Answers without content are queued too: they took all of the memory."""
+        n = 700_000
+        socket = self.open()
+        flood = b"".join([frame(PING)] * 1000) * (n // 1000) + frame(TEXT, b"still here?")
+        sender = threading.Thread(target=socket.client.send, args=[flood], daemon=True)
+        sender.start()
+        sender.join(2)
+        self.assertTrue(sender.is_alive(), "all of it was read")
+        wanted = frame(PONG, mask=False) * n + frame(TEXT, b"still here?", mask=False)
+        self.assertEqual(socket.client.file.read(len(wanted)) == wanted, True)
+        sender.join()
+        self.assertEqual(socket.close(), 1000)
+
+    def test_pings_that_come_with_the_header_are_all_answered(self):
+        n = 5000  # more than may be queued
+        socket = self.open("/ws", early=frame(PING) * n + frame(TEXT, b"early"))
+        self.assertEqual([socket.frame()[0] for _ in range(n)], [PONG] * n)
+        self.assertEqual(socket.receive(), "early")
 
 
 class Closing(Case):

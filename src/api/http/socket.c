@@ -22,6 +22,7 @@
 #define DEFAULT_MESSAGE_BYTES ((size_t)1 << 20)
 #define DEFAULT_PING_SECONDS  20.0
 #define MAX_BACKLOG_BYTES     ((size_t)8 << 20)   /* a client that leaves more untaken is cut off */
+#define MAX_QUEUED            4096                /* messages: above it no more are read */
 #define READ_BYTES_PER_ROUND  ((size_t)256 << 10) /* then others have their turn */
 #define UNSENT_BYTES_KEPT     (16 * 1024)         /* in the kernel: the backlog is known here */
 #define DRAIN_SECONDS         30.0                /* for what was sent before our close frame */
@@ -44,6 +45,7 @@ struct http_socket {
     uint8_t *early; /* came together with the request's header */
     size_t n_early, early_taken, budget;
     uint32_t events;
+    bool held; /* something was left unread because the queue was full */
     bool paused, closing, broken, lingering, told, owes_drained, heard;
     bool inside_frame; /* the last write ended in one */
     bool reread;       /* bytes may wait that epoll does not know of: in wslay, in `early` */
@@ -113,6 +115,18 @@ void http_socket_request_over(struct http_socket *socket)
     au_free(socket);
 }
 
+/* Every ping is answered, and an answer without content adds nothing to the length of the queue:
+ * only their number tells of a client that asks and does not listen.                             */
+static bool is_full(const struct http_socket *socket)
+{
+    return wslay_event_get_queued_msg_count(socket->frames) >= MAX_QUEUED;
+}
+
+static bool may_read(const struct http_socket *socket)
+{
+    return !socket->paused && !is_full(socket) && wslay_event_want_read(socket->frames);
+}
+
 /* ---- wslay's callbacks ----------------------------------------------------------------------- */
 
 static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *out, size_t n, int flags,
@@ -121,7 +135,8 @@ static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *out, size_t n, i
     struct http_socket *socket = context;
     ssize_t got;
     (void)flags;
-    if (socket->paused || socket->budget == 0) {
+    socket->held |= is_full(socket);
+    if (socket->paused || socket->budget == 0 || socket->held) {
         wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
@@ -220,7 +235,12 @@ static void refuse_frame(struct http_socket *socket)
 static void watch_again(struct http_socket *socket)
 {
     uint32_t events = 0;
-    if (socket->lingering || (!socket->paused && wslay_event_want_read(socket->frames)))
+    if (socket->held && !is_full(socket)) {
+        socket->held = false;
+        socket->reread = true;
+        mark_unsent(socket);
+    }
+    if (socket->lingering || may_read(socket))
         events |= EPOLLIN;
     if (!socket->lingering && wslay_event_want_write(socket->frames))
         events |= EPOLLOUT;
@@ -256,8 +276,7 @@ static void pump(struct http_socket *socket, bool readable)
         return;
     }
     socket->budget = READ_BYTES_PER_ROUND;
-    if (readable && !socket->paused && wslay_event_want_read(socket->frames) &&
-        wslay_event_recv(socket->frames) && !socket->broken) {
+    if (readable && may_read(socket) && wslay_event_recv(socket->frames) && !socket->broken) {
         refuse_frame(socket);
         if (socket->upgrade)
             watch_again(socket);
@@ -283,8 +302,7 @@ static void pump(struct http_socket *socket, bool readable)
 static void on_events(struct http_watch *watch, uint32_t events)
 {
     struct http_socket *socket = (struct http_socket *)(void *)watch;
-    if (socket->upgrade && (events & (EPOLLERR | EPOLLHUP)) &&
-        (socket->paused || !wslay_event_want_read(socket->frames)))
+    if (socket->upgrade && (events & (EPOLLERR | EPOLLHUP)) && !may_read(socket))
         finish(socket, 1006); /* nothing will be read that could tell */
     else
         pump(socket, (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0);
