@@ -151,6 +151,9 @@ struct auricle_options {
     bool filter;        /* drop segments that a rule names */
     bool keep_filtered; /* name the rule and keep the segment all the same */
 
+    /* Keep what the original program keeps: segments without text are kept too, empty. */
+    bool as_original;
+
     /* Voice activity, for the batched long form. Times as in Silero's own options. */
     enum auricle_vad vad;
     float vad_threshold;

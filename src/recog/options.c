@@ -26,6 +26,7 @@ void auricle_options_reference(struct auricle_options *out)
         .suppress_blank = true,
         .max_initial_timestamp = 1.0f,
         .hallucination_silence_threshold = -1,
+        .as_original = true,
         .vad_threshold = 0.5f,
         .vad_min_speech_ms = 100,
         .vad_min_silence_ms = 160,
@@ -40,6 +41,7 @@ void auricle_options_default(struct auricle_options *out)
     out->beam_size = 0;
     out->condition_on_previous_text = false;
     out->filter = true;
+    out->as_original = false;
 }
 
 void auricle_options_strict(struct auricle_options *out)

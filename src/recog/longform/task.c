@@ -469,9 +469,14 @@ enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_p
         segment.words = recog_words_of(task->words, piece);
         segment.n_words = piece->n_words;
     }
+    bool original = session->settings.options.as_original;
     bool instant = piece->start >= piece->end && piece->start <= piece->end;
     size_t bytes = recog_trim(task->scratch.data, task->scratch.len, &begin);
-    if (instant || bytes == 0) {
+    *tokens = segment.tokens;
+    *n_tokens = 0;
+    if (bytes == 0 && !original)
+        return AURICLE_OK;
+    if (bytes == 0 || (instant && original)) {
         segment.text = "";
         segment.n_tokens = segment.n_words = 0;
     } else {
@@ -479,7 +484,6 @@ enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_p
     }
     if (timeline)
         place(&segment, timeline, task->words, piece);
-    *tokens = segment.tokens;
     *n_tokens = segment.filtered_by ? 0 : segment.n_tokens; /* invented text is no context */
     return recog_result_add(session->result, &segment, session->settings.options.keep_filtered);
 }

@@ -106,7 +106,8 @@ bool recog_task_loops(struct recog_task *task);
  * second of its middle half. 0 for a window that is too short.                                   */
 int64_t recog_task_quietest(const struct recog_task *task);
 
-/* Keep a piece as a segment of the session's result; text-free pieces keep their place, empty.
+/* Keep a piece as a segment of the session's result. One without text is left out; as the original
+ * does, it keeps its place, and so does one without extent, both empty.
  *   timeline  where the window's time lies in the recording; NULL: the piece's times are final
  *   *tokens, *n_tokens get what was kept of its tokens
  * Errors: NOMEM.                                                                                 */
