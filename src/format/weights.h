@@ -42,7 +42,7 @@ struct format_tensor {
     size_t n_elements;
     const uint8_t *data; /* contiguous, in the file's map; maybe unaligned */
     size_t bytes;
-    const float *row_scale; /* CTranslate2 int8: per-row scale (value / scale); else NULL */
+    const float *row_scale; /* CTranslate2 int8: [shape[0]], value / scale; else NULL */
 };
 
 enum format_kind { FORMAT_SAFETENSORS, FORMAT_GGML, FORMAT_PYTORCH, FORMAT_CTRANSLATE2 };

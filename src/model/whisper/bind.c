@@ -588,12 +588,13 @@ static enum auricle_error keep_embedding(struct binder *b, const struct format_t
     model->embedding.data = mapped;
     model->bytes += tensor->bytes;
     if (tensor->row_scale) {
-        model->embedding_scale = au_alloc_array(rows, sizeof(float));
+        size_t n_scales = tensor->shape[0]; /* 1 where the file has [1, V, D] */
+        model->embedding_scale = au_alloc_array(n_scales, sizeof(float));
         if (!model->embedding_scale)
             return out_of_memory(b);
-        memcpy(model->embedding_scale, tensor->row_scale, rows * sizeof(float));
+        memcpy(model->embedding_scale, tensor->row_scale, n_scales * sizeof(float));
         model->embedding.row_scale = model->embedding_scale;
-        model->bytes += rows * sizeof(float);
+        model->bytes += n_scales * sizeof(float);
     }
     return AURICLE_OK;
 }
