@@ -117,6 +117,137 @@ static void spans_are_ordered_inside_and_short_enough(void **state)
     }
 }
 
+/* All of what a cutter says. */
+struct said {
+    struct recog_speech spans[512];
+    size_t n;
+};
+
+static void take_all(struct recog_vad_cutter *cutter, struct said *said)
+{
+    while (recog_vad_cutter_next(cutter, &said->spans[said->n]))
+        assert_true(++said->n < 512);
+}
+
+/* pad: of the spans, in samples; negative: that of the options. */
+static void cut(const struct recog_vad_options *options, double pad, const float *p, size_t n,
+                int64_t n_samples, struct said *said)
+{
+    struct recog_vad_cutter cutter;
+
+    said->n = 0;
+    recog_vad_cutter_init(&cutter, options, 16000, 512);
+    if (pad >= 0.0)
+        cutter.pad = cutter.lead = pad;
+    for (size_t i = 0; i < n; i++) {
+        recog_vad_cutter_feed(&cutter, (double)p[i]);
+        take_all(&cutter, said);
+    }
+    recog_vad_cutter_finish(&cutter, n_samples);
+    take_all(&cutter, said);
+}
+
+/* Padding as the original gives it, when all spans are known: the end, or half of a short gap. */
+static void pad_at_the_end(struct said *said, double pad, int64_t n_samples)
+{
+    struct recog_speech *s = said->spans;
+
+    for (size_t i = 0; i < said->n; i++) {
+        int64_t gap = i + 1 < said->n ? s[i + 1].start - s[i].end : INT64_MAX;
+        if (i == 0)
+            s[i].start = (int64_t)fmax(0.0, (double)s[i].start - pad);
+        if (i + 1 == said->n) {
+            s[i].end = (int64_t)fmin((double)n_samples, (double)s[i].end + pad);
+        } else if ((double)gap < 2.0 * pad) {
+            s[i].end += gap / 2;
+            s[i + 1].start -= gap / 2;
+        } else {
+            s[i].end = (int64_t)((double)s[i].end + pad);
+            s[i + 1].start = (int64_t)((double)s[i + 1].start - pad);
+        }
+    }
+}
+
+/* A span is handed out as soon as its padding is settled, and that it is settled must be true. */
+static void padding_is_what_it_is_when_all_spans_are_known(void **state)
+{
+    enum { N = 2000 };
+    static float p[N];
+    static struct said said, raw;
+    size_t compared = 0;
+    (void)state;
+
+    for (uint64_t seed = 1; seed <= 120; seed++) {
+        struct recog_vad_options options = RECOG_VAD_DEFAULT;
+        int64_t n_samples = (int64_t)N * 512 - (int64_t)(seed % 512);
+        options.max_speech_s = seed % 3 == 0 ? (double)INFINITY : 2.0;
+        options.min_silence_ms = 50.0 * (double)(seed % 7);
+        options.min_speech_ms = 125.0 * (double)(seed % 4);
+        options.speech_pad_ms = 100.0 * (double)(seed % 5);
+        options.cut_at_longest_silence = seed % 2;
+        wander(seed, p, N - seed % 9);
+        cut(&options, -1.0, p, N, n_samples, &said);
+        cut(&options, 0.0, p, N, n_samples, &raw);
+        pad_at_the_end(&raw, 16.0 * options.speech_pad_ms, n_samples);
+        assert_int_equal(said.n, raw.n);
+        assert_memory_equal(said.spans, raw.spans, raw.n * sizeof raw.spans[0]);
+        compared += raw.n;
+    }
+    printf("  %zu spans\n", compared);
+    assert_true(compared > 2500);
+}
+
+/* Chunks from the first call on until a span comes; chunks of `loud` speech, then these. */
+static int chunks_until_span(struct recog_vad_cutter *cutter, int loud, int most,
+                             double (*probability)(int i), struct recog_speech *speech)
+{
+    for (int i = 0; i < loud; i++) {
+        recog_vad_cutter_feed(cutter, 0.9);
+        assert_false(recog_vad_cutter_next(cutter, speech));
+    }
+    for (int i = 0; i < most; i++) {
+        recog_vad_cutter_feed(cutter, probability(i));
+        if (recog_vad_cutter_next(cutter, speech))
+            return i + 1;
+    }
+    return -1;
+}
+
+static double silent(int i)
+{
+    (void)i;
+    return 0.0;
+}
+
+/* 0.5 s of silence, then speech without an end. */
+static double speaks_again(int i)
+{
+    return i < 16 ? 0.0 : 0.9;
+}
+
+/* Somebody who waits for a span, live or with its samples in hand, waits for its padding and not
+ * until somebody else has spoken.                                                                */
+static void a_span_does_not_wait_for_the_next_to_end(void **state)
+{
+    struct recog_vad_options options = RECOG_VAD_DEFAULT;
+    struct recog_vad_cutter cutter;
+    struct recog_speech speech;
+    (void)state;
+
+    options.speech_pad_ms = 400.0; /* 12.5 chunks on each side */
+    recog_vad_cutter_init(&cutter, &options, 16000, 512);
+    assert_int_equal(chunks_until_span(&cutter, 50, 1000, silent, &speech), 26);
+    assert_int_equal(speech.start, 0);
+    assert_int_equal(speech.end, 50 * 512 + 6400);
+    /* The next one begins 16 chunks later and is known to be speech after 250 ms of it. */
+    recog_vad_cutter_init(&cutter, &options, 16000, 512);
+    assert_int_equal(chunks_until_span(&cutter, 50, 1000, speaks_again, &speech), 16 + 9);
+    assert_int_equal(speech.end, 50 * 512 + 8 * 512);
+    recog_vad_cutter_finish(&cutter, cutter.now);
+    assert_true(recog_vad_cutter_next(&cutter, &speech));
+    assert_int_equal(speech.start, 50 * 512 + 8 * 512);
+}
+
 static void silence_and_nothing_give_no_spans(void **state)
 {
     struct recog_vad_options options = RECOG_VAD_DEFAULT;
@@ -214,6 +345,8 @@ int main(void)
         cmocka_unit_test(gate_wants_loudness_and_crossings),
         cmocka_unit_test(senseless_options_are_refused_in_words),
         cmocka_unit_test(spans_are_ordered_inside_and_short_enough),
+        cmocka_unit_test(padding_is_what_it_is_when_all_spans_are_known),
+        cmocka_unit_test(a_span_does_not_wait_for_the_next_to_end),
         cmocka_unit_test(silence_and_nothing_give_no_spans),
         cmocka_unit_test(speech_at_the_end_is_closed_by_the_end),
         cmocka_unit_test(gate_alone_finds_a_tone_in_silence),

@@ -75,6 +75,7 @@ void recog_vad_cutter_init(struct recog_vad_cutter *cutter, const struct recog_v
         .max_speech = rate * options->max_speech_s - (double)chunk_samples - 2.0 * pad,
         .min_silence = rate * options->min_silence_ms / 1000.0,
         .pad = pad,
+        .lead = pad,
         .min_silence_at_max = rate * options->min_silence_at_max_speech_ms / 1000.0,
         .cut_at_longest = options->cut_at_longest_silence,
         .chunk = (int64_t)chunk_samples,
@@ -190,43 +191,56 @@ void recog_vad_cutter_finish(struct recog_vad_cutter *cutter, int64_t n_samples)
     cutter->begun = false;
 }
 
-static int64_t padded_start(const struct recog_vad_cutter *c, int64_t start)
+/* Where the speech after the oldest span begins: where at the earliest, and whether exactly
+ * there. What is being heard may yet be dropped as too short, unless enough of it was heard. The
+ * last chunk may have been filled up: all that is certain of it is where it began.               */
+static int64_t next_start(const struct recog_vad_cutter *c, bool *exactly)
 {
-    return (int64_t)fmax(0.0, (double)start - c->pad);
+    int64_t last_chunk = c->now - c->chunk;
+
+    *exactly = c->n_ready > 1;
+    if (c->n_ready > 1)
+        return c->ready[1].start;
+    if (!c->begun)
+        return last_chunk;
+    int64_t heard = c->quiet_since ? c->quiet_since : last_chunk;
+    *exactly = (double)(heard - c->current.start) > c->min_speech;
+    return c->current.start;
 }
 
-/* Settle the gap between the two oldest spans: each gets its padding, or half of a short gap. */
-static void share_gap(const struct recog_vad_cutter *c, struct recog_speech *before,
-                      struct recog_speech *after)
+/* Each side of a gap gets its padding, or half of a short gap. False: not settled yet. */
+static bool share_gap(struct recog_vad_cutter *c, struct recog_speech *before)
 {
-    int64_t gap = after->start - before->end;
+    bool exactly;
+    int64_t gap = next_start(c, &exactly) - before->end;
 
-    if ((double)gap < 2.0 * c->pad) {
-        before->end += gap / 2;
-        after->start = after->start > gap / 2 ? after->start - gap / 2 : 0;
-    } else {
+    if ((double)gap >= 2.0 * c->pad) {
         before->end = (int64_t)((double)before->end + c->pad);
-        after->start = padded_start(c, after->start);
+        c->lead = c->pad;
+        return true;
     }
+    if (!exactly)
+        return false;
+    before->end += gap / 2;
+    c->lead = (double)(gap / 2);
+    return true;
 }
 
 bool recog_vad_cutter_next(struct recog_vad_cutter *cutter, struct recog_speech *out)
 {
-    struct recog_speech *oldest = &cutter->ready[0];
+    struct recog_speech oldest = cutter->ready[0];
+    double lead = cutter->lead;
 
-    if (cutter->n_ready == 0 || (cutter->n_ready == 1 && !cutter->finished))
+    if (cutter->n_ready == 0)
         return false;
-    if (!cutter->first_done) {
-        cutter->first_done = true;
-        oldest->start = padded_start(cutter, oldest->start);
-    }
-    if (cutter->n_ready > 1)
-        share_gap(cutter, &cutter->ready[0], &cutter->ready[1]);
-    else
-        oldest->end = (int64_t)fmin((double)cutter->now, (double)oldest->end + cutter->pad);
-    *out = *oldest;
+    if (cutter->finished && cutter->n_ready == 1)
+        oldest.end = (int64_t)fmin((double)cutter->now, (double)oldest.end + cutter->pad);
+    else if (!share_gap(cutter, &oldest))
+        return false;
+    oldest.start = (int64_t)fmax(0.0, (double)oldest.start - lead);
+    *out = oldest;
     cutter->n_ready--;
-    memmove(&cutter->ready[0], &cutter->ready[1], (size_t)cutter->n_ready * sizeof *oldest);
+    memmove(&cutter->ready[0], &cutter->ready[1], (size_t)cutter->n_ready * sizeof oldest);
     return true;
 }
 

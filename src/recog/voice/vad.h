@@ -77,7 +77,8 @@ struct recog_vad_cutter {
     struct recog_speech longest;  /* longest silence inside the current speech; end 0: none */
     struct recog_speech ready[4]; /* closed, oldest first; the newest waits for its neighbour */
     int n_ready;
-    bool finished, first_done;
+    double lead; /* padding before the oldest, or before the next to come: its share of the gap */
+    bool finished;
 };
 void recog_vad_cutter_init(struct recog_vad_cutter *cutter, const struct recog_vad_options *options,
                            int rate_hz, size_t chunk_samples);
@@ -85,8 +86,9 @@ void recog_vad_cutter_init(struct recog_vad_cutter *cutter, const struct recog_v
 void recog_vad_cutter_feed(struct recog_vad_cutter *cutter, double probability);
 /* No more chunks: n_samples is the true length (the last chunk may have been filled up). */
 void recog_vad_cutter_finish(struct recog_vad_cutter *cutter, int64_t n_samples);
-/* A span whose padding is settled, in order; false when there is none yet. A span is settled when
- * the next one has ended, or at the end.                                                         */
+/* A span whose padding is settled, in order; false when there is none yet. A span is settled
+ * when it is known where the next one begins, or that it begins too late to touch this one: as a
+ * rule twice the padding and a chunk after its end, whatever follows.                            */
 bool recog_vad_cutter_next(struct recog_vad_cutter *cutter, struct recog_speech *out);
 
 /* ---- Iterator -------------------------------------------------------------------------------- */
