@@ -96,6 +96,23 @@ class Start(Case):
             self.assertEqual(s.wait(), 0)
 
 
+class Models(Case):
+    def install(self, *names):
+        """A folder of models, each another name of the bundled one."""
+        os.makedirs(self.path("models"))
+        for name in names:
+            os.symlink(server.NANO, self.path("models", name))
+        return ("--model-dir", self.path("models"), "--model", names[0])
+
+    def test_a_model_is_described_under_each_of_its_names(self):
+        s = self.start(*self.install("base", "tiny"))
+        for name, default in (("whisper-1", True), ("openai/whisper-base", True), ("tiny", False),
+                              ("openai/whisper-tiny", False)):
+            model = s.get("/v1/models/" + name).json()
+            self.assertEqual((model["id"], model["default"]), (name, default))
+        self.assertEqual(s.get("/v1/models/small").json()["error"]["code"], "model_not_found")
+
+
 class Keys(Case):
     def write_keys(self, text):
         path = self.path("keys")

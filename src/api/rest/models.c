@@ -62,18 +62,24 @@ static void list_models(struct http_request *request)
     answer(request, &body);
 }
 
-/* The entry of that name; for another name of the default model, the default's. */
-static const struct service_engine_entry *find(const struct service_engine_entry *entries, size_t n,
-                                               const char *id)
+/* The model that a request for `id` would get. Errors: NOT_FOUND, NOMEM. */
+static enum auricle_error find(struct service_engines *engines, const char *id,
+                               const struct service_engine_entry *entries, size_t n,
+                               const struct service_engine_entry **out, struct au_fault *fault)
 {
-    const struct service_engine_entry *standard = NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (au_str_equal(entries[i].name, id))
-            return &entries[i];
-        if (entries[i].is_default)
-            standard = &entries[i];
-    }
-    return standard;
+    char *name = NULL;
+    enum auricle_error error = service_engines_resolve(engines, id, &name, fault);
+    if (error)
+        return error;
+    const struct service_engine_entry *entry = entries, *end = entries + n;
+    while (entry < end && !au_str_equal(entry->name, name))
+        entry++;
+    if (entry < end)
+        *out = entry;
+    else /* it came after the list was made */
+        error = au_fail(fault, AURICLE_E_NOT_FOUND, "the model %s is being installed", name);
+    au_free(name);
+    return error;
 }
 
 static void get_model(struct http_request *request)
@@ -81,25 +87,25 @@ static void get_model(struct http_request *request)
     const char *id = http_request_param(request, "id");
     struct service_engines *engines = service_engines_of(api_of(request)->service);
     struct service_engine_entry *entries = NULL;
+    const struct service_engine_entry *entry = NULL;
     struct au_fault fault = {0};
     size_t n = 0;
-    const struct service_engine_entry *entry = NULL;
     if (!list(request, &entries, &n))
         return;
-    if (service_engines_check(engines, id, &fault) == AURICLE_OK)
-        entry = find(entries, n, id);
-    if (entry) {
+    enum auricle_error error = find(engines, id, entries, n, &entry, &fault);
+    if (error) {
+        struct api_error failure = api_error_of(error, fault.text);
+        if (error == AURICLE_E_NOT_FOUND)
+            failure.code = "model_not_found";
+        failure.param = "model";
+        api_fail(request, &failure);
+    } else {
         struct au_buf body;
         struct au_json_writer w;
         au_buf_init(&body, 0);
         au_json_writer_init(&w, &body, 0);
         put_model(&w, id, entry);
         answer(request, &body);
-    } else {
-        api_fail(request, &(struct api_error){.status = 404,
-                                              .param = "model",
-                                              .code = "model_not_found",
-                                              .message = fault.text});
     }
     au_free(entries);
 }

@@ -283,10 +283,22 @@ enum auricle_error service_engines_check(struct service_engines *pool, const cha
     pthread_mutex_unlock(&pool->lock);
     if (loaded)
         return AURICLE_OK;
+    char *listed = NULL;
+    enum auricle_error error = service_engines_resolve(pool, name, &listed, fault);
+    au_free(listed);
+    return error;
+}
+
+enum auricle_error service_engines_resolve(struct service_engines *pool, const char *name,
+                                           char **listed, struct au_fault *fault)
+{
     char *found = NULL, *path = NULL;
     uint64_t bytes;
     enum auricle_error error = resolve(pool, name, &found, &path, &bytes, fault);
-    au_free(found);
     au_free(path);
+    if (error)
+        au_free(found);
+    else
+        *listed = found;
     return error;
 }

@@ -65,6 +65,11 @@ AURICLE_MUST_CHECK enum auricle_error service_engines_check(struct service_engin
                                                             const char *name,
                                                             struct au_fault *fault);
 
+/* The same, with the name that the model is listed under: a new string (au_free). */
+AURICLE_MUST_CHECK enum auricle_error service_engines_resolve(struct service_engines *engines,
+                                                              const char *name, char **listed,
+                                                              struct au_fault *fault);
+
 /* What computes, as found when the first model was loaded. */
 struct service_machine {
     char model[128]; /* the default, as listed */
