@@ -29,6 +29,7 @@ struct service {
     struct service_scheduler *scheduler;
     struct service_admission *admission;
     int max_beams; /* of every engine */
+    int max_pipes; /* of the media, as configured; 0: as many as live sessions */
     pthread_mutex_t lives_lock;
     struct service_live *lives; /* those that may be attached to */
 };

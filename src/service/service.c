@@ -6,11 +6,16 @@
 
 /* Pipes are live sessions: as many as may be, and silent as long as one may be (work/live.c ends
  * those that are longer).                                                                        */
-static struct service_media_config media_for(const struct service_config *config, int max_live)
+static int pipes_for(const struct service *service)
+{
+    return service->max_pipes ? service->max_pipes : service_get_limits(service).max_live;
+}
+
+static struct service_media_config media_for(const struct service *service,
+                                             const struct service_config *config)
 {
     struct service_media_config media = config->media;
-    if (media.max_pipes <= 0)
-        media.max_pipes = max_live;
+    media.max_pipes = pipes_for(service);
     if (!(media.max_wait_seconds > 0))
         media.max_wait_seconds = 2 * SERVICE_LIVE_IDLE_SECONDS;
     return media;
@@ -24,8 +29,7 @@ static enum auricle_error build(struct service *service, const struct service_co
     if (!error)
         error = service_admission_create(&config->limits, service->metrics, &service->admission);
     if (!error) {
-        const struct service_media_config media = media_for(config,
-                                                            service->admission->limits.max_live);
+        const struct service_media_config media = media_for(service, config);
         error = service_media_create(&media, &service->media, fault);
     }
     engines.metrics = service->metrics;
@@ -43,6 +47,7 @@ enum auricle_error service_create(const struct service_config *config, struct se
     if (!service)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     pthread_mutex_init(&service->lives_lock, NULL);
+    service->max_pipes = config->media.max_pipes > 0 ? config->media.max_pipes : 0;
     service->max_beams = config->engines.max_beams ? config->engines.max_beams : 5;
     struct au_fault own = {0};
     enum auricle_error error = build(service, config, &own);
@@ -69,6 +74,12 @@ void service_destroy(struct service *service)
     service_metrics_destroy(service->metrics);
     pthread_mutex_destroy(&service->lives_lock);
     au_free(service);
+}
+
+void service_set_limits(struct service *service, const struct service_limits *limits)
+{
+    service_admission_set_limits(service->admission, limits);
+    service_media_limit_pipes(service->media, pipes_for(service));
 }
 
 struct service_engines *service_engines_of(struct service *service)

@@ -16,7 +16,9 @@ import wave
 
 sys.path.insert(0, os.path.join(os.environ.get("AURICLE_SOURCE", "."), "tests", "service"))
 import certificate  # noqa: E402
+import probe  # noqa: E402
 import server  # noqa: E402
+import ws  # noqa: E402
 from server import NOTE, cli, read  # noqa: E402
 
 KEY_A = "alpha-0123456789abcdef"
@@ -32,6 +34,27 @@ class Case(cli.Case):
         started = server.Server(*options, model=None, **more)
         self.addCleanup(started.close)
         return started
+
+    def listen(self, s, query):
+        """A live session: its first event has come."""
+        class Wire:
+            def connect(self):
+                return socket.create_connection(("127.0.0.1", s.port), server.WAIT_SECONDS)
+
+        client = probe.Client(Wire())
+        self.addCleanup(client.close)
+        stream = ws.WebSocket(client, "/v1/stream?" + query)
+        self.assertEqual(json.loads(stream.receive())["type"], "Open")
+        return stream
+
+    def to_the_end(self, stream):
+        """Its events, and the code it is closed with."""
+        events = []
+        try:
+            while True:
+                events.append(json.loads(stream.receive()))
+        except ws.Closed as closed:
+            return events, closed.code
 
     def refused(self, *options, words, code=cli.USAGE, env=None):
         done = cli.run("serve", "--grpc-port", "0", *options, env=env, timeout=60)
@@ -187,6 +210,21 @@ class Keys(Case):
         s.signal(signal.SIGHUP)
         s.wait_for("were read again")
         self.assertEqual(s.transcribe(file=read(NOTE)).status, 413)
+
+
+    def test_more_live_sessions_are_heard_after_a_hangup(self):
+        config = self.write("conf", b"MAX_LIVE=1\n")
+        s = self.start("--config", config)
+        self.write("conf", b"MAX_LIVE=3\n")
+        s.signal(signal.SIGHUP)
+        s.wait_for("were read again")
+        streams = [self.listen(s, "encoding=auto") for _ in range(3)]
+        for stream in reversed(streams):  # the first one keeps its decoder
+            stream.send(read(NOTE))
+            stream.send('{"type": "CloseStream"}')
+            events, code = self.to_the_end(stream)
+            self.assertEqual((events[-1]["type"], code), ("Metadata", 1000))
+            self.assertGreater(events[-1]["duration"], 1)
 
 
 @unittest.skipUnless(certificate.AVAILABLE, "openssl is absent")

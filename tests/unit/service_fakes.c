@@ -117,6 +117,11 @@ enum auricle_error service_media_create(const struct service_media_config *confi
     return *out ? AURICLE_OK : au_fail(fault, AURICLE_E_NOMEM, "out of memory");
 }
 
+void service_media_limit_pipes(struct service_media *media, int max_pipes)
+{
+    (void)media, (void)max_pipes;
+}
+
 void service_media_destroy(struct service_media *media)
 {
     au_free(media);

@@ -656,6 +656,29 @@ static void open_pipes_do_not_stand_in_the_way_of_files(void **state)
     service_media_destroy(media);
 }
 
+static void a_higher_limit_lets_waiting_pipes_in(void **state)
+{
+    enum { N = 3 };
+    (void)state;
+    struct service_media_config config = {.max_pipes = 1};
+    struct service_media *media = new_pool(&config);
+    struct audio_decode_options raw = {.raw = AUDIO_RAW_U8, .raw_rate_hz = 8000, .raw_channels = 1};
+    struct job jobs[N];
+    int ends[N][2];
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(pipe2(ends[i], O_CLOEXEC), 0);
+        job_start(&jobs[i], media, ends[i][0], "pipe", &raw);
+    }
+    service_media_limit_pipes(media, N);
+    for (size_t i = N; i-- > 0;) { /* the last one first: it would wait for the others */
+        close(ends[i][1]);
+        struct sound sound = job_finish(&jobs[i]);
+        assert_int_equal(sound.n, 0);
+        sound_free(&sound);
+    }
+    service_media_destroy(media);
+}
+
 static void what_is_released_is_stopped(void **state)
 {
     (void)state;
@@ -929,6 +952,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(processor_time_is_limited),
         cmocka_unit_test(more_than_there_are_workers_take_their_turn),
         cmocka_unit_test(open_pipes_do_not_stand_in_the_way_of_files),
+        cmocka_unit_test(a_higher_limit_lets_waiting_pipes_in),
         cmocka_unit_test(what_is_released_is_stopped),
         cmocka_unit_test(nothing_is_left_open),
         cmocka_unit_test(a_decoder_that_misbehaves_is_stopped),

@@ -101,6 +101,14 @@ void service_media_destroy(struct service_media *media)
     au_free(media);
 }
 
+void service_media_limit_pipes(struct service_media *media, int max_pipes)
+{
+    pthread_mutex_lock(&media->lock);
+    media->config.max_pipes = max_pipes;
+    service_pool_look(media);
+    pthread_mutex_unlock(&media->lock);
+}
+
 /* ---- One decoding ---------------------------------------------------------------------------- */
 
 /* What the worker may not ask: file or pipe, where it begins, how long it is. */

@@ -175,6 +175,12 @@ void service_pool_submit(struct service_decode *decode)
     wake(decode->media); /* for its limits in time, if nothing else */
 }
 
+void service_pool_look(struct service_media *media)
+{
+    dispatch(media);
+    wake(media); /* to start workers, if some are missing */
+}
+
 /* ---- Starting -------------------------------------------------------------------------------- */
 
 static int smaller(int a, int b)

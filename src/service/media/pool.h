@@ -72,6 +72,8 @@ AURICLE_MUST_CHECK enum auricle_error service_pool_start(struct service_media *m
 void service_pool_stop(struct service_media *media);
 
 /* With the lock held. */
+/* What may run has changed. */
+void service_pool_look(struct service_media *media);
 /* In line with it, or to a worker at once. */
 void service_pool_submit(struct service_decode *decode);
 /* Take a decoding back from wherever it is; its worker is killed. */

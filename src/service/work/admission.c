@@ -52,6 +52,13 @@ void service_admission_destroy(struct service_admission *a)
     au_free(a);
 }
 
+void service_admission_set_limits(struct service_admission *a, const struct service_limits *limits)
+{
+    pthread_mutex_lock(&a->lock);
+    a->limits = with_defaults(limits);
+    pthread_mutex_unlock(&a->lock);
+}
+
 static void publish(struct service_admission *a)
 {
     service_gauge_set(a->metrics, SERVICE_GAUGE_WAITING, (int64_t)a->n_waiting);
@@ -237,13 +244,6 @@ size_t service_active(const struct service *service)
     size_t n = service->admission->n_active;
     pthread_mutex_unlock(&service->admission->lock);
     return n;
-}
-
-void service_set_limits(struct service *service, const struct service_limits *limits)
-{
-    pthread_mutex_lock(&service->admission->lock);
-    service->admission->limits = with_defaults(limits);
-    pthread_mutex_unlock(&service->admission->lock);
 }
 
 struct service_limits service_get_limits(const struct service *service)

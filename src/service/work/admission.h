@@ -26,6 +26,9 @@ AURICLE_MUST_CHECK enum auricle_error service_admission_create(const struct serv
                                                                struct service_admission **out);
 void service_admission_destroy(struct service_admission *admission);
 
+void service_admission_set_limits(struct service_admission *admission,
+                                  const struct service_limits *limits);
+
 /* The request is over for those who wait outside; the ticket itself still counts as active. */
 void service_ticket_leave(struct service_ticket *ticket);
 
