@@ -344,6 +344,32 @@ class Watching(Case):
         server.until(lambda: b"\nauricle_sessions 0\n" in s.get("/metrics").body)
         self.assertEqual(s.get("/stats").json()["total"]["count"], 2)
 
+    def counts(self, s, name):
+        """The values of a metric that has labels, by these."""
+        return {tuple(re.findall(r'="([^"]*)"', labels)): int(value) for labels, value in re.findall(
+            rf"^{name}{{([^}}]*)}} (\S+)$", s.get("/metrics").text(), re.M)}
+
+    def test_metrics_count_what_failed_by_protocol(self):
+        s = self.start("--max-live", "1")
+        noise = b"this is no recording" * 500
+        for fields in ([], [], [("stream", "true")]):
+            self.assertEqual(s.transcribe(fields, file=noise).status, 400)
+        self.assertEqual(s.transcribe([("stream", "true"), ("model", "none")]).status, 404)
+        self.assertEqual(s.transcribe([("stream", "true"), ("best_of", "x")]).status, 400)
+        stream = self.listen(s, "encoding=linear16")
+        target = "/v1/stream?encoding=linear16"
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+                   "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+        self.assertEqual(s.ask("GET", target, headers=upgrade).status, 429)
+        stream.send(b"odd")
+        self.assertEqual(self.to_the_end(stream)[1], 1007)
+        self.assertEqual(self.counts(s, "auricle_requests_total"),
+                         {("rest",): 2, ("sse",): 1, ("websocket",): 1, ("grpc",): 0})
+        self.assertEqual(self.counts(s, "auricle_errors_total"),
+                         {("rest", "FORMAT"): 2, ("sse", "FORMAT"): 1, ("sse", "NOT_FOUND"): 1,
+                          ("sse", "INVALID"): 1, ("websocket", "LIMIT"): 1,
+                          ("websocket", "FORMAT"): 1})
+
     def test_the_log_may_be_json(self):
         s = self.start("--log-format", "json")
         self.assertEqual(s.ask("GET", "/stats", headers={"X-Request-Id": "mine-1"}).status, 200)

@@ -191,17 +191,9 @@ static void say_error(struct live_connection *connection, const char *code, cons
     au_buf_deinit(&text);
 }
 
-/* Say what is wrong, and end it all: the session too. */
-static void fail(struct live_connection *connection, int close_code, const char *code,
-                 const char *sentence)
+static struct service_metrics *metrics_of(const struct live_connection *connection)
 {
-    if (connection->failed)
-        return;
-    say_error(connection, code, sentence);
-    close_socket(connection, close_code, sentence);
-    if (connection->live)
-        service_live_abort(connection->live);
-    connection->live = NULL;
+    return service_metrics_of(connection->api->service);
 }
 
 static int close_code_of(enum auricle_error error)
@@ -217,18 +209,31 @@ static int close_code_of(enum auricle_error error)
     }
 }
 
+/* Say what is wrong, and end it all: the session too. */
+static void fail(struct live_connection *connection, enum auricle_error cause, const char *code,
+                 const char *sentence)
+{
+    if (connection->failed)
+        return;
+    service_count_error(metrics_of(connection), SERVICE_WEBSOCKET, cause);
+    say_error(connection, code, sentence);
+    close_socket(connection, close_code_of(cause), sentence);
+    if (connection->live)
+        service_live_abort(connection->live);
+    connection->live = NULL;
+}
+
 static void fail_with(struct live_connection *connection, enum auricle_error error,
                       const char *sentence)
 {
-    fail(connection, close_code_of(error), api_error_of(error, sentence).code, sentence);
+    fail(connection, error, api_error_of(error, sentence).code, sentence);
 }
 
 /* The newest partial waits while much is unsent; what follows it takes its place. */
 static void send_mail(struct live_connection *connection, struct mail *mail)
 {
     if (connection->held)
-        service_count(service_metrics_of(connection->api->service), SERVICE_COUNT_PARTIALS_DROPPED,
-                      1);
+        service_count(metrics_of(connection), SERVICE_COUNT_PARTIALS_DROPPED, 1);
     au_free(connection->held);
     connection->held = NULL;
     if (mail->partial && http_socket_backlog(connection->socket) > SLOW_BYTES) {
@@ -305,7 +310,7 @@ static void on_post(struct http_post_node *node)
     if (connection->failed)
         return;
     if (lost)
-        fail(connection, 1011, "out_of_memory", "the server has no memory for this session");
+        fail_with(connection, AURICLE_E_NOMEM, "the server has no memory for this session");
     else if (done)
         send_end(connection);
     else if (connection->pending.len)
@@ -366,7 +371,7 @@ static void take_audio(struct live_connection *connection, const uint8_t *data, 
     if (n_taken == n)
         return;
     if (au_buf_append(&connection->pending, data + n_taken, n - n_taken)) {
-        fail(connection, 1011, "out_of_memory", "the server has no memory for this audio");
+        fail_with(connection, AURICLE_E_NOMEM, "the server has no memory for this audio");
         return;
     }
     http_socket_pause(connection->socket, true);
@@ -388,8 +393,11 @@ static enum auricle_error open_session(struct live_connection *connection, doubl
                                            .raw_rate_hz = config->rate_hz,
                                            .raw_channels = config->channels,
                                            .resume_seconds = connection->api->live_resume_seconds};
-    return service_live_open(connection->api->service, &spec, &sink, &connection->live, retry_after,
-                             fault);
+    enum auricle_error error = service_live_open(connection->api->service, &spec, &sink,
+                                                 &connection->live, retry_after, fault);
+    if (!error)
+        service_count_request(metrics_of(connection), SERVICE_WEBSOCKET);
+    return error;
 }
 
 static bool open_now(struct live_connection *connection)
@@ -414,7 +422,7 @@ static void on_binary(struct http_socket *socket, const uint8_t *data, size_t n)
     restart_idle(connection);
     if (!connection->configured) {
         if (!live_config_is_container(data, n)) {
-            fail(connection, 1008, "not_configured",
+            fail(connection, AURICLE_E_INVALID, "not_configured",
                  "Audio came before its encoding was told: give it in the query or in a first "
                  "message, as {\"type\": \"Configure\", \"encoding\": \"linear16\"}.");
             return;
@@ -423,7 +431,7 @@ static void on_binary(struct http_socket *socket, const uint8_t *data, size_t n)
             return;
     }
     if (frame > 1 && n % frame) {
-        fail(connection, 1007, "odd_audio",
+        fail(connection, AURICLE_E_FORMAT, "odd_audio",
              "A message of audio does not hold whole samples of every channel.");
         return;
     }
@@ -496,9 +504,10 @@ static void on_text(struct http_socket *socket, const char *text, size_t n)
         return;
     restart_idle(connection);
     if (au_json_parse(text, n, "the message", &message, &fault))
-        fail(connection, 1007, "invalid_json", fault.text);
+        fail(connection, AURICLE_E_FORMAT, "invalid_json", fault.text);
     else if (au_json_type(message) != AU_JSON_OBJECT)
-        fail(connection, 1007, "invalid_json", "A message is a JSON object, with a type.");
+        fail(connection, AURICLE_E_FORMAT, "invalid_json",
+             "A message is a JSON object, with a type.");
     else
         take_message(connection, message);
     au_json_free(message);
@@ -513,6 +522,7 @@ static void on_idle(struct http_timer *timer)
         restart_idle(connection);
         return;
     }
+    service_count_error(metrics_of(connection), SERVICE_WEBSOCKET, AURICLE_E_TIMEOUT);
     say_error(connection, "idle", sentence);
     close_socket(connection, 1011, sentence);
 }
@@ -629,6 +639,7 @@ static enum http_verdict begin(struct http_request *request)
                        : au_fail(&fault, AURICLE_E_NOMEM, "no memory for a live session");
     if (error) {
         struct api_error answer = api_error_of(error, fault.text);
+        service_count_error(service_metrics_of(api_of(request)->service), SERVICE_WEBSOCKET, error);
         if (error == AURICLE_E_LIMIT) {
             answer.status = 429;
             answer.code = "too_many_sessions";

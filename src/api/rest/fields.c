@@ -80,6 +80,14 @@ const char *rest_field_value(const struct rest_fields *fields, size_t i)
     return fields->text.data + fields->at[i].value;
 }
 
+const char *rest_fields_find(const struct rest_fields *fields, const char *name)
+{
+    for (size_t i = fields->n; i-- > 0;)
+        if (au_str_equal(rest_field_name(fields, i), name))
+            return rest_field_value(fields, i);
+    return NULL;
+}
+
 /* ---- As they are meant ----------------------------------------------------------------------- */
 
 enum auricle_error rest_reject(struct rest_reject *reject, const char *param, const char *code,

@@ -37,6 +37,8 @@ AURICLE_MUST_CHECK enum auricle_error rest_fields_end(struct rest_fields *fields
                                                       struct au_fault *fault);
 const char *rest_field_name(const struct rest_fields *fields, size_t i);
 const char *rest_field_value(const struct rest_fields *fields, size_t i);
+/* The last value of that name so far; NULL: none. */
+const char *rest_fields_find(const struct rest_fields *fields, const char *name);
 
 /* ---- As they are meant ----------------------------------------------------------------------- */
 

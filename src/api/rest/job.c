@@ -45,10 +45,28 @@ static void job_destroy(struct rest_job *job)
     au_free(job);
 }
 
-static void fail(struct rest_job *job, const struct api_error *error)
+/* What the answer is, or was to be, as far as that is known. */
+static enum service_protocol protocol_of(const struct rest_job *job)
 {
+    bool stream = job->stream;
+    if (!stream && job->uploading && job->door->write_segment) {
+        const char *wish = rest_fields_find(&job->upload.fields, "stream");
+        stream = wish && au_parse_bool(wish, &stream) && stream;
+    }
+    return stream ? SERVICE_SSE : SERVICE_REST;
+}
+
+static void note_failure(const struct rest_job *job, enum auricle_error cause,
+                         const struct api_error *error)
+{
+    service_count_error(metrics_of(job), protocol_of(job), cause);
     if (error->status == 500 || error->status == 507) /* a full server is no fault of its own */
         au_log(AU_LOG_ERROR, "request %s: %d: %s", job->id, error->status, error->message);
+}
+
+static void fail(struct rest_job *job, enum auricle_error cause, const struct api_error *error)
+{
+    note_failure(job, cause, error);
     job->door->fail(job->request, error);
 }
 
@@ -56,8 +74,7 @@ static void fail_with(struct rest_job *job, const struct au_fault *fault, const 
 {
     struct api_error error = api_error_of(fault->code, fault->text);
     error.param = param;
-    service_count_error(metrics_of(job), SERVICE_REST, fault->code);
-    fail(job, &error);
+    fail(job, fault->code, &error);
 }
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
@@ -75,7 +92,6 @@ static enum auricle_error admit(struct rest_job *job, struct api *api, struct ap
                                   .code = full ? "server_full" : "unavailable",
                                   .message = fault->text,
                                   .retry_after = retry_after};
-    service_count_error(metrics_of(job), SERVICE_REST, error);
     return error;
 }
 
@@ -106,16 +122,18 @@ enum http_verdict rest_job_begin(struct http_request *request, const struct rest
     struct api *api = api_of(request);
     struct rest_job *job = job_create(request, door);
     if (!job) {
-        const struct api_error error = api_error_of(AURICLE_E_NOMEM, "out of memory");
-        door->fail(request, &error);
+        const struct api_error failure = api_error_of(AURICLE_E_NOMEM, "out of memory");
+        service_count_error(service_metrics_of(api->service), SERVICE_REST, AURICLE_E_NOMEM);
+        door->fail(request, &failure);
         return HTTP_ANSWERED;
     }
     struct rest_job_slot *slot = http_request_state(request);
     slot->job = job;
     struct au_fault fault = {0};
     struct api_error refusal;
-    if (admit(job, api, &refusal, &fault) != AURICLE_OK) {
-        fail(job, &refusal);
+    enum auricle_error error = admit(job, api, &refusal, &fault);
+    if (error) {
+        fail(job, error, &refusal);
         return HTTP_ANSWERED;
     }
     uint64_t max_bytes = service_get_limits(api->service).max_upload_bytes;
@@ -175,6 +193,7 @@ static void set_failure(struct rest_mail *mail, enum auricle_error error, const 
 {
     au_str_copy(mail->sentence, sizeof(mail->sentence), sentence ? sentence : "");
     mail->failure = api_error_of(error, mail->sentence);
+    mail->cause = error;
 }
 
 static void on_done(void *context, const struct service_outcome *outcome)
@@ -221,7 +240,7 @@ static void send_events(struct rest_job *job, const struct au_buf *events, bool 
                         const struct api_error *failure)
 {
     if (failure && !job->streaming && !events->len) {
-        fail(job, failure);
+        fail(job, job->mail.cause, failure);
         return;
     }
     begin_stream(job);
@@ -229,6 +248,7 @@ static void send_events(struct rest_job *job, const struct au_buf *events, bool 
         http_stream_write(job->request, events->data, events->len);
     if (failure) {
         struct au_buf event;
+        note_failure(job, job->mail.cause, failure);
         au_buf_init(&event, 0);
         au_buf_puts(&event, "data: ");
         api_error_write(failure, &event);
@@ -249,7 +269,7 @@ static void answer(struct rest_job *job, const struct au_buf *body, bool done)
     if (job->stream)
         send_events(job, body, done, failure);
     else if (failure)
-        fail(job, failure);
+        fail(job, mail->cause, failure);
     else {
         const struct http_header headers[] = {{"Server-Timing", mail->timing}, {NULL, NULL}};
         http_respond(job->request, 200, mail->content_type, body->data, body->len, headers);
@@ -314,20 +334,18 @@ void rest_job_end(struct http_request *request)
                                           .param = reject.param,
                                           .code = reject.code,
                                           .message = reject.fault.text};
-        service_count_error(metrics_of(job), SERVICE_REST, error);
-        fail(job, &refusal);
+        fail(job, error, &refusal);
         return;
     }
     error = start(job, &fault);
     if (error == AURICLE_E_NOT_FOUND) {
         const struct api_error refusal = {
             .status = 404, .param = "model", .code = "model_not_found", .message = fault.text};
-        service_count_error(metrics_of(job), SERVICE_REST, error);
-        fail(job, &refusal);
+        fail(job, error, &refusal);
     } else if (error) {
         fail_with(job, &fault, NULL);
     } else {
-        service_count_request(metrics_of(job), job->stream ? SERVICE_SSE : SERVICE_REST);
+        service_count_request(metrics_of(job), protocol_of(job));
         if (job->stream) {
             job->alive.fn = still_alive;
             http_timer_set(job->server, &job->alive, ALIVE_SECONDS);

@@ -46,6 +46,7 @@ struct rest_mail {
     bool posted;              /* the node is on its way to the network thread */
     bool done;
     struct api_error failure; /* status 0: none; its message is in `sentence` */
+    enum auricle_error cause; /* of it */
     char sentence[AU_FAULT_TEXT_BYTES];
     char timing[320]; /* Server-Timing */
     struct http_post_node node;
