@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "base/json.h"
 
+#define RETRY_SECONDS 1.0 /* until what is lacking may be there */
+
 struct api *api_of(const struct http_request *request)
 {
     return http_server_context(http_request_server(request));
@@ -57,6 +59,8 @@ void api_fail(struct http_request *request, const struct api_error *error)
     au_buf_deinit(&body);
 }
 
+/* Clients repeat a 408, 409, 429 and 5xx by themselves: a recording that is too large, or that
+ * holds the decoder up, is none of these.                                                        */
 struct api_error api_error_of(enum auricle_error error, const char *sentence)
 {
     static const struct {
@@ -67,13 +71,16 @@ struct api_error api_error_of(enum auricle_error error, const char *sentence)
         {AURICLE_E_NOT_FOUND, 404, "not_found"},     {AURICLE_E_FORMAT, 400, "invalid_file"},
         {AURICLE_E_UNSUPPORTED, 400, "unsupported"}, {AURICLE_E_INVALID, 400, "invalid_value"},
         {AURICLE_E_NO_AUDIO, 400, "no_audio"},       {AURICLE_E_LIMIT, 413, "too_large"},
-        {AURICLE_E_TIMEOUT, 408, "timeout"},         {AURICLE_E_CANCELLED, 499, "cancelled"},
-        {AURICLE_E_NOMEM, 503, "out_of_memory"},     {AURICLE_E_NO_SPACE, 507, "no_space"},
+        {AURICLE_E_TIMEOUT, 422, "timeout"},         {AURICLE_E_CANCELLED, 499, "cancelled"},
+        {AURICLE_E_AGAIN, 503, "unavailable"},       {AURICLE_E_NOMEM, 503, "out_of_memory"},
+        {AURICLE_E_NO_SPACE, 507, "no_space"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (table[i].error == error)
-            return (struct api_error){
-                .status = table[i].status, .code = table[i].code, .message = sentence};
+            return (struct api_error){.status = table[i].status,
+                                      .code = table[i].code,
+                                      .message = sentence,
+                                      .retry_after = table[i].status == 503 ? RETRY_SECONDS : 0};
     return (struct api_error){.status = 500, .code = "internal_error", .message = sentence};
 }
 

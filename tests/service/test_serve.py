@@ -23,6 +23,8 @@ from server import NOTE, cli, read  # noqa: E402
 
 KEY_A = "alpha-0123456789abcdef"
 KEY_B = "beta-0123456789abcdef"
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+           "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
 
 
 def bearer(key):
@@ -124,7 +126,7 @@ class Models(Case):
         """A folder of models, each another name of the bundled one."""
         os.makedirs(self.path("models"))
         for name in names:
-            os.symlink(server.NANO, self.path("models", name))
+            os.symlink(os.path.abspath(server.NANO), self.path("models", name))
         return ("--model-dir", self.path("models"), "--model", names[0])
 
     def test_a_model_is_described_under_each_of_its_names(self):
@@ -134,6 +136,14 @@ class Models(Case):
             model = s.get("/v1/models/" + name).json()
             self.assertEqual((model["id"], model["default"]), (name, default))
         self.assertEqual(s.get("/v1/models/small").json()["error"]["code"], "model_not_found")
+
+
+    def test_a_model_there_is_no_room_for_may_be_asked_for_later(self):
+        s = self.start(*self.install("base", "tiny"), "--pin", "base", "--models-loaded", "1")
+        answer = s.transcribe([("model", "tiny")], file=read(NOTE))
+        self.assertEqual((answer.status, answer.json()["error"]["type"]), (503, "server_error"))
+        self.assertIn("pinned", answer.json()["error"]["message"])
+        self.assertEqual(answer.headers["Retry-After"], "1")
 
 
 class Keys(Case):
@@ -357,10 +367,7 @@ class Watching(Case):
         self.assertEqual(s.transcribe([("stream", "true"), ("model", "none")]).status, 404)
         self.assertEqual(s.transcribe([("stream", "true"), ("best_of", "x")]).status, 400)
         stream = self.listen(s, "encoding=linear16")
-        target = "/v1/stream?encoding=linear16"
-        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-                   "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
-        self.assertEqual(s.ask("GET", target, headers=upgrade).status, 429)
+        self.assertEqual(s.ask("GET", "/v1/stream?encoding=linear16", headers=UPGRADE).status, 429)
         stream.send(b"odd")
         self.assertEqual(self.to_the_end(stream)[1], 1007)
         self.assertEqual(self.counts(s, "auricle_requests_total"),

@@ -1,6 +1,7 @@
-/* Form fields: kept as they were sent, read by tables, refused with words. */
+/* Form fields: kept as they were sent, read by tables, refused with words. Statuses of errors. */
 #include <string.h>
 
+#include "api/api.h"
 #include "api/rest/fields.h"
 #include "support/support.h"
 
@@ -153,6 +154,27 @@ static void fields_are_limited(void **state)
     rest_fields_deinit(&fields);
 }
 
+/* SDKs send a request again after 408, 409, 429 and 5xx. */
+static void only_what_may_pass_is_worth_another_try(void **state)
+{
+    (void)state;
+    static const struct {
+        enum auricle_error error;
+        int status;
+        bool later;
+    } cases[] = {
+        {AURICLE_E_TIMEOUT, 422, false}, {AURICLE_E_LIMIT, 413, false},
+        {AURICLE_E_FORMAT, 400, false},  {AURICLE_E_AGAIN, 503, true},
+        {AURICLE_E_NOMEM, 503, true},    {AURICLE_E_STATE, 500, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct api_error error = api_error_of(cases[i].error, "a sentence");
+        assert_int_equal(error.status, cases[i].status);
+        assert_int_equal(error.retry_after > 0, cases[i].later);
+        assert_string_equal(error.message, "a sentence");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +183,7 @@ int main(void)
         cmocka_unit_test(refusals_name_the_field_and_the_value),
         cmocka_unit_test(bytes_that_are_no_text_are_refused),
         cmocka_unit_test(fields_are_limited),
+        cmocka_unit_test(only_what_may_pass_is_worth_another_try),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -345,7 +345,7 @@ static void nothing_can_be_loaded_beside_pinned_ones(void **state)
     assert_int_equal(service_engines_create(&config, &p.pool, &fault), AURICLE_E_INVALID);
     config.pinned = "one";
     start(&p, &config);
-    assert_int_equal(refusal(&p, "two", &fault), AURICLE_E_LIMIT);
+    assert_int_equal(refusal(&p, "two", &fault), AURICLE_E_AGAIN);
     assert_non_null(strstr(fault.text, "pinned"));
     use(&p, NULL);
     end(&p);
@@ -362,14 +362,14 @@ static void the_byte_budget_is_kept(void **state)
     service_engines_destroy(p.pool);
 
     config.max_bytes = each / 2;
-    assert_int_equal(service_engines_create(&config, &p.pool, &fault), AURICLE_E_LIMIT);
+    assert_int_equal(service_engines_create(&config, &p.pool, &fault), AURICLE_E_UNSUPPORTED);
 
     config.max_bytes = each + each / 2; /* one at a time */
     start(&p, &config);
     use(&p, "two");
     assert_false(is_loaded(&p, "one"));
     struct service_engine *two = get(&p, "two");
-    assert_int_equal(refusal(&p, "three", &fault), AURICLE_E_LIMIT);
+    assert_int_equal(refusal(&p, "three", &fault), AURICLE_E_AGAIN);
     assert_non_null(strstr(fault.text, "MB"));
     assert_true(is_loaded(&p, "two") && !is_loaded(&p, "three"));
     service_engine_release(two);

@@ -105,7 +105,7 @@ static void finish(struct rpc_event *event, bool ok)
     } else if (t->error == AURICLE_E_CANCELLED) {
         rpc_fail_status(call, GRPC_STATUS_UNAVAILABLE, t->error, "the server is stopping", 1);
     } else {
-        rpc_fail(call, t->error, t->sentence, 0);
+        rpc_fail(call, t->error, t->sentence, t->error == AURICLE_E_AGAIN ? 1 : 0);
     }
     rpc_call_unref(call); /* the sink's */
 }

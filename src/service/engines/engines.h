@@ -46,10 +46,11 @@ AURICLE_MUST_CHECK enum auricle_error service_engines_create(
 /* No lease may be held. */
 void service_engines_destroy(struct service_engines *engines);
 
-/* lease NULL: the fault says why: NOT_FOUND names what is installed; LIMIT: no room while others
- * are in use; CANCELLED: the pool ends; those of loading. Called exactly once: at once, on the
- * caller's thread, where the model is loaded or cannot be had; else on the loader's thread. Where
- * max_loaded models are in use, the load waits until one is released.                            */
+/* lease NULL: the fault says why: NOT_FOUND names what is installed; AGAIN: no room beside
+ * others that are in use or pinned; UNSUPPORTED: none even alone; CANCELLED: the pool ends;
+ * those of loading. Called exactly once: at once, on the caller's thread, where the model is
+ * loaded or cannot be had; else on the loader's thread. Where max_loaded models are in use, the
+ * load waits until one is released.                                                              */
 typedef void service_engine_ready(void *context, struct service_engine *lease,
                                   const struct au_fault *fault);
 void service_engines_acquire(struct service_engines *engines, const char *name,

@@ -175,8 +175,12 @@ enum auricle_error service_loader_settle(struct service_engines *pool, struct se
     e->next = *gone;
     *gone = e;
     service_shelf_tell(pool);
+    if (e->bytes > pool->config.max_bytes)
+        return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                       "the model %s needs %.1f MB, and models may take %.1f MB here", e->name,
+                       (double)e->bytes * 1e-6, (double)pool->config.max_bytes * 1e-6);
     return au_fail(
-        fault, AURICLE_E_LIMIT,
+        fault, AURICLE_E_AGAIN,
         "the model %s needs %.1f MB, and others that are in use hold %.1f MB of the %.1f "
         "MB that models may take",
         e->name, (double)e->bytes * 1e-6, (double)(t.bytes - e->bytes) * 1e-6,
@@ -191,7 +195,7 @@ static void do_first_job(struct service_engines *pool)
     struct service_engine *e = service_shelf_find(pool, path), *gone = NULL;
     enum auricle_error error = AURICLE_OK;
     if (!e && all_places_pinned(pool)) {
-        error = au_fail(&fault, AURICLE_E_LIMIT,
+        error = au_fail(&fault, AURICLE_E_AGAIN,
                         "the model %s cannot be loaded: all places for models are pinned", name);
     } else if (!e) {
         gone = service_shelf_unlink_surplus(pool, NULL, pool->jobs->bytes);

@@ -204,7 +204,7 @@ static void take_inbox(struct service_scheduler *s)
     }
 }
 
-/* The lane of an engine; a new one, or one nobody is in, where it has none. Errors: LIMIT,
+/* The lane of an engine; a new one, or one nobody is in, where it has none. Errors: AGAIN,
  * NOMEM. */
 static enum auricle_error lane_of(struct service_scheduler *s, struct auricle_engine *engine,
                                   struct service_lane **out)
@@ -219,7 +219,7 @@ static enum auricle_error lane_of(struct service_scheduler *s, struct auricle_en
             empty = s->lanes[i];
     }
     if (!empty && s->n_lanes == MAX_LANES)
-        return AURICLE_E_LIMIT;
+        return AURICLE_E_AGAIN;
     if (!empty) {
         empty = au_alloc(sizeof(*empty));
         if (!empty)
