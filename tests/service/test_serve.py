@@ -426,6 +426,15 @@ class Ending(Case):
         idle.endheaders()
         server.until(lambda: s.get("/health").json()["active"] == 1)
 
+    def test_no_live_session_is_opened_any_more(self):
+        s = self.start()
+        self.hold_up(s)
+        s.signal(signal.SIGTERM)
+        server.until(lambda: s.get("/health").json()["status"] == "draining")
+        answer = s.ask("GET", "/v1/stream?encoding=auto", headers=UPGRADE)
+        self.assertEqual((answer.status, answer.json()["error"]["code"]), (503, "unavailable"))
+        self.assertIn("retry-after", answer.headers)
+
     def test_what_is_not_finished_in_time_is_named(self):
         s = self.start("--drain-timeout", "0", "--threads", "1")
         with wave.open(NOTE) as file:

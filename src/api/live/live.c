@@ -204,6 +204,7 @@ static int close_code_of(enum auricle_error error)
     case AURICLE_E_NO_AUDIO: return 1007;
     case AURICLE_E_INVALID:
     case AURICLE_E_NOT_FOUND: return 1008;
+    case AURICLE_E_AGAIN:
     case AURICLE_E_LIMIT: return 1013;
     default: return 1011;
     }
@@ -400,6 +401,19 @@ static enum auricle_error open_session(struct live_connection *connection, doubl
     return error;
 }
 
+/* Why no session was opened. */
+static struct api_error refusal_of(const struct api *api, enum auricle_error error,
+                                   const char *sentence, double retry_after)
+{
+    bool draining = service_draining(api->service);
+    if (error != AURICLE_E_LIMIT)
+        return api_error_of(error, sentence);
+    return (struct api_error){.status = draining ? 503 : 429,
+                              .code = draining ? "unavailable" : "too_many_sessions",
+                              .message = sentence,
+                              .retry_after = retry_after};
+}
+
 static bool open_now(struct live_connection *connection)
 {
     struct au_fault fault = {0};
@@ -407,7 +421,8 @@ static bool open_now(struct live_connection *connection)
     enum auricle_error error = open_session(connection, &retry_after, &fault);
     connection->configured = true;
     if (error)
-        fail_with(connection, error, fault.text);
+        fail(connection, error, refusal_of(connection->api, error, fault.text, retry_after).code,
+             fault.text);
     else
         send_open(connection, false);
     return !error;
@@ -638,13 +653,8 @@ static enum http_verdict begin(struct http_request *request)
     error = connection ? prepare(connection, request, &retry_after, &fault)
                        : au_fail(&fault, AURICLE_E_NOMEM, "no memory for a live session");
     if (error) {
-        struct api_error answer = api_error_of(error, fault.text);
+        const struct api_error answer = refusal_of(api_of(request), error, fault.text, retry_after);
         service_count_error(service_metrics_of(api_of(request)->service), SERVICE_WEBSOCKET, error);
-        if (error == AURICLE_E_LIMIT) {
-            answer.status = 429;
-            answer.code = "too_many_sessions";
-            answer.retry_after = retry_after;
-        }
         if (connection)
             turn_away(connection, resuming);
         api_fail(request, &answer);

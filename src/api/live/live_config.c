@@ -124,7 +124,7 @@ static enum auricle_error add_keywords(struct live_config *config, const char *v
     if (config->keywords.len)
         (void)au_buf_puts(&config->keywords, ", ");
     if (au_buf_puts(&config->keywords, value))
-        return au_fail(fault, AURICLE_E_LIMIT, "the keywords are longer than 64 KiB");
+        return au_fail(fault, AURICLE_E_INVALID, "the keywords are longer than 64 KiB");
     return AURICLE_OK;
 }
 
