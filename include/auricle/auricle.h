@@ -111,7 +111,8 @@ struct auricle_options {
     enum auricle_task task;
     enum auricle_long_form long_form;
 
-    /* Search. The first temperature that passes the tests below is kept. */
+    /* Search. The text of the first temperature that passes the tests below is kept; where none
+     * does, the likeliest text that is not one phrase over and over.                           */
     float temperatures[AURICLE_MAX_TEMPERATURES];
     int n_temperatures;   /* at least 1 */
     int beam_size;        /* at temperature 0; 0 or 1: greedy */
@@ -151,7 +152,8 @@ struct auricle_options {
     bool filter;        /* drop segments that a rule names */
     bool keep_filtered; /* name the rule and keep the segment all the same */
 
-    /* Keep what the original program keeps: segments without text are kept too, empty. */
+    /* Keep what the original program keeps: where no temperature passes its tests the text of the
+     * last one, and segments without text, empty.                                              */
     bool as_original;
 
     /* Voice activity, for the batched long form. Times as in Silero's own options. */

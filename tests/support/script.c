@@ -30,12 +30,16 @@ static void add_token(struct au_test_script *script, int32_t token)
     script->tokens[script->n_tokens++] = token;
 }
 
-/* The next window: which line is spoken from now on. */
+/* The line that is spoken now. */
+static int present_line(const struct au_test_script *script)
+{
+    return (script->n_said < script->n_lines ? script->n_said : script->n_lines) - 1;
+}
+
 static void begin_line(struct au_test_script *script, const struct auricle_engine *engine)
 {
-    int line = script->n_encoded < script->n_lines ? script->n_encoded : script->n_lines - 1;
-    const char *at = script->lines[line], *mark;
-    script->n_encoded++;
+    script->n_said++;
+    const char *at = script->lines[present_line(script)], *mark;
     script->n_tokens = 0;
     for (; (mark = strstr(at, "<|")) != NULL; at = strstr(mark, "|>") + 2) {
         char number[16];
@@ -53,11 +57,12 @@ static void begin_line(struct au_test_script *script, const struct auricle_engin
 static void speak(const struct au_test_script *script, struct recog_row *row)
 {
     size_t at = row->n_sampled < script->n_tokens ? row->n_sampled : script->n_tokens - 1;
+    float logprob = script->logprobs ? script->logprobs[present_line(script)] : -0.1F;
     row->no_speech_prob = 0.01F;
     row->pick = (struct recog_pick){.n = row->n_top};
     for (int i = 0; i < row->n_top; i++) {
         row->pick.id[i] = script->tokens[at];
-        row->pick.logprob[i] = -0.1F;
+        row->pick.logprob[i] = logprob;
     }
 }
 
@@ -79,7 +84,10 @@ static void align(const struct auricle_engine *engine, const struct recog_row *r
 void au_test_script_run(struct au_test_script *script, struct auricle_engine *engine,
                         struct auricle_unit *unit)
 {
-    if (unit->kind == RECOG_UNIT_ENCODE)
+    bool encode = unit->kind == RECOG_UNIT_ENCODE;
+    bool search = unit->n_rows && unit->rows[0].rules && unit->rows[0].n_sampled == 0;
+    script->n_encoded += encode;
+    if (script->each_search ? search : encode)
         begin_line(script, engine);
     for (size_t i = 0; i < unit->n_rows; i++) {
         struct recog_row *row = &unit->rows[i];

@@ -1,9 +1,9 @@
 /* A decoder that says what a script says.
  *
  * A session computes nothing itself, so its units can be completed without a model: the decoder
- * writes line after line, one for each time that a window is encoded, and is sure of it. Of the
- * engine only the vocabulary and the dimensions are used. One session at a time, whose engine has
- * one window.                                                                                    */
+ * writes line after line, one for each time that a window is encoded or, when asked, for each text
+ * that is searched for, and is sure of it unless told how sure. Of the engine only the vocabulary
+ * and the dimensions are used. One session at a time, whose engine has one window.               */
 #ifndef AURICLE_TESTS_SCRIPT_H
 #define AURICLE_TESTS_SCRIPT_H
 
@@ -14,6 +14,9 @@ enum { AU_TEST_SCRIPT_TOKENS = 448 };
 struct au_test_script {
     const char *const *lines; /* what the n-th encoded window holds; "<|1.50|>" is a timestamp */
     int n_lines, n_encoded;   /* windows beyond the last line hold the last line */
+    bool each_search;         /* the n-th text searched for: one for each temperature tried */
+    const float *logprobs;    /* [n_lines] of a line's tokens; NULL: -0.1 */
+    int n_said;               /* lines begun */
     float language;           /* probability that every language gets where one is asked for */
     int32_t tokens[AU_TEST_SCRIPT_TOKENS]; /* of the present line, then end-of-text */
     size_t n_tokens;

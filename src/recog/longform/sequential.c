@@ -300,7 +300,7 @@ static enum auricle_error take_window(struct sequential *seq)
     }
     /* A window whose text ends where it began would be heard for ever. */
     seq->seek += task->advance > 0 ? task->advance : seq->segment_frames;
-    if (!o->condition_on_previous_text || task->decoded.temperature > 0.5f)
+    if (!o->condition_on_previous_text || o->temperatures[task->rung] > 0.5f)
         seq->prompt_reset = seq->n_tokens;
     return AURICLE_OK;
 }

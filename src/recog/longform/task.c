@@ -45,8 +45,11 @@ enum auricle_error recog_task_create(struct auricle_session *session, struct rec
     task->loudness = au_calloc(recog_engine_window_frames(engine), sizeof(float));
     task->prompt = au_alloc_array(2 * n_ctx, sizeof(int32_t));
     task->text = au_alloc_array(2 * n_ctx, sizeof(int32_t));
+    task->fallback.tokens = au_alloc_array(n_ctx + 1, sizeof(int32_t));
+    task->fallback.logprobs = au_alloc_array(n_ctx + 1, sizeof(float));
     enum auricle_error error = AURICLE_E_NOMEM;
-    if (task->loudness && task->prompt && task->text)
+    if (task->loudness && task->prompt && task->text && task->fallback.tokens &&
+        task->fallback.logprobs)
         error = make_parts(task);
     if (error) {
         recog_task_destroy(task);
@@ -69,6 +72,8 @@ void recog_task_destroy(struct recog_task *task)
     au_free(task->loudness);
     au_free(task->prompt);
     au_free(task->text);
+    au_free(task->fallback.tokens);
+    au_free(task->fallback.logprobs);
     au_free(task);
 }
 
@@ -163,6 +168,48 @@ static bool must_retry(const struct auricle_options *o, const struct recog_decod
     return again && !silence;
 }
 
+/* ---- Where every temperature failed ---------------------------------------------------------- */
+
+/* Keep the text of a temperature that failed if it is the best so far. Equals: the colder one. */
+static void remember(struct recog_task *task)
+{
+    struct recog_fallback *f = &task->fallback;
+    const struct recog_decoded *d = &task->decoded;
+    bool says_something = d->compression_ratio > 0 && !recog_task_loops(task);
+    bool better = says_something != f->says_something
+                      ? says_something
+                      : d->best.avg_logprob > f->decoded.best.avg_logprob;
+    if (f->any && !better)
+        return;
+    size_t n = (size_t)d->best.n_tokens;
+    f->decoded = *d;
+    f->says_something = says_something;
+    f->any = true;
+    if (n) {
+        memcpy(f->tokens, d->best.tokens, n * sizeof(*f->tokens));
+        memcpy(f->logprobs, d->best.logprobs, n * sizeof(*f->logprobs));
+    }
+    f->decoded.best.tokens = f->tokens;
+    f->decoded.best.logprobs = f->logprobs;
+}
+
+/* A text failed. True when there is another temperature to try; else one text has been taken: the
+ * last one, as the original does, or the likeliest of those that say something.
+ * Source of the second: faster-whisper transcribe.py (generate_with_fallback).                  */
+static bool try_hotter(struct recog_task *task)
+{
+    const struct auricle_options *o = &task->session->settings.options;
+    if (!o->as_original)
+        remember(task);
+    if (task->rung + 1 < o->n_temperatures) {
+        task->rung++;
+        return true;
+    }
+    if (!o->as_original)
+        task->decoded = task->fallback.decoded;
+    return false;
+}
+
 /* ---- Cutting --------------------------------------------------------------------------------- */
 
 static size_t text_tokens(const struct recog_task *task, const struct recog_span *span,
@@ -235,6 +282,7 @@ void recog_task_begin(struct recog_task *task, const struct recog_task_start *st
     task->prefix = start->prefix;
     task->n_prefix = start->n_prefix;
     task->rung = 0;
+    task->fallback.any = false;
     task->n_pieces = 0;
     task->phase = RECOG_TASK_ENCODE;
 }
@@ -284,8 +332,7 @@ static enum auricle_error search_finished(struct recog_task *task)
     if (error)
         return error;
     task->session->timings.decoder_tokens += (uint64_t)task->decoded.best.n_tokens;
-    if (must_retry(o, &task->decoded) && task->rung + 1 < o->n_temperatures) {
-        task->rung++;
+    if (must_retry(o, &task->decoded) && try_hotter(task)) {
         begin_search(task);
         return AURICLE_OK;
     }

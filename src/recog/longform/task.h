@@ -1,5 +1,6 @@
 /* One window from log-mel to timed pieces of text: encode, search at each temperature until one
- * passes its tests, cut at timestamps, align words where they are wanted.
+ * passes its tests or the best of those that failed is taken, cut at timestamps, align words where
+ * they are wanted.
  *
  * Every long-form strategy is made of these. The strategy fills `mel` and calls begin; units
  * come from next and go back to complete; when finished, the results stand in the public members
@@ -33,6 +34,14 @@ struct recog_decoded {
     bool silence; /* by the no-speech rule: no text is to be kept */
 };
 
+/* The best text of the temperatures that failed so far. */
+struct recog_fallback {
+    struct recog_decoded decoded; /* its text lies below */
+    bool any, says_something;     /* says_something: neither empty nor one phrase over and over */
+    int32_t *tokens;              /* [n_text_ctx + 1] */
+    float *logprobs;
+};
+
 struct recog_task {
     struct auricle_session *session;
     enum recog_task_phase phase;
@@ -56,6 +65,7 @@ struct recog_task {
     int32_t *prompt, *text; /* [2 * n_text_ctx] scratch; text tokens of all pieces */
     size_t n_text;
     struct au_buf scratch;
+    struct recog_fallback fallback;
     /* results */
     struct recog_decoded decoded;
     struct recog_piece pieces[RECOG_MAX_SPANS];
