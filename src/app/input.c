@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "base/json.h"
 #include "base/str.h"
 
 bool app_input_is_stdin(const char *input)
@@ -63,15 +64,15 @@ enum auricle_error app_input_look(const char *command, const char *input, struct
     return AURICLE_OK;
 }
 
-bool app_inputs_look(const char *command, const struct app_parsed *parsed, bool *bad, bool *any_bad)
+bool app_inputs_look(const char *command, const struct app_parsed *parsed, struct au_fault *faults,
+                     bool *any_bad)
 {
     size_t n_good = 0;
     for (size_t i = 0; i < parsed->n_operands; i++) {
-        struct au_fault fault = {0};
-        bad[i] = app_input_look(command, parsed->operands[i], &fault) != AURICLE_OK;
-        n_good += !bad[i];
-        if (bad[i])
-            app_error("%s", fault.text);
+        if (app_input_look(command, parsed->operands[i], &faults[i]) == AURICLE_OK)
+            n_good++;
+        else
+            app_error("%s", faults[i].text);
     }
     *any_bad = n_good < parsed->n_operands;
     return n_good > 0;
@@ -95,6 +96,26 @@ void app_input_failed(const char *input, const char *sentence)
         app_error("%s", sentence);
     else
         app_error("%s: %s", label, sentence);
+}
+
+void app_put_failed(struct au_buf *out, const char *input, const char *sentence)
+{
+    struct au_json_writer w;
+    au_json_writer_init(&w, out, 0);
+    au_json_open_object(&w);
+    au_json_add_string(&w, "file", app_input_label(input));
+    au_json_add_string(&w, "error", sentence);
+    au_json_close_object(&w);
+    au_buf_putc(out, '\n');
+}
+
+void app_write_failed(struct app_results *results, const char *input, const char *sentence)
+{
+    struct au_buf text;
+    au_buf_init(&text, 0);
+    app_put_failed(&text, input, sentence);
+    app_results_write(results, &text);
+    au_buf_deinit(&text);
 }
 
 void app_put_name(struct au_buf *out, const char *name)

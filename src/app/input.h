@@ -3,6 +3,7 @@
 #define APP_INPUT_H
 
 #include "app/options.h"
+#include "app/output.h"
 #include "audio/decode.h"
 #include "auricle/auricle.h"
 #include "base/buf.h"
@@ -20,9 +21,9 @@ AURICLE_MUST_CHECK enum auricle_error app_inputs_check(const char *command,
 AURICLE_MUST_CHECK enum auricle_error app_input_look(const char *command, const char *input,
                                                      struct au_fault *fault);
 /* Look at all of them; those found wanting are reported and *any_bad is set.
- *   bad  [parsed->n_operands] out
+ *   faults  [parsed->n_operands], all zero; those with a code tell what is wrong with their input
  * Returns whether any input is worth loading a model for.                                        */
-bool app_inputs_look(const char *command, const struct app_parsed *parsed, bool *bad,
+bool app_inputs_look(const char *command, const struct app_parsed *parsed, struct au_fault *faults,
                      bool *any_bad);
 
 /* How the options want headerless input and the resampler. rate_hz: of the samples that come. */
@@ -30,6 +31,9 @@ struct audio_decode_options app_input_decoding(const struct auricle_options *opt
 
 /* Report a failed input, with its name in front where the sentence lacks it. */
 void app_input_failed(const char *input, const char *sentence);
+/* Append the line that stands in JSON for a failed input: {"file": ..., "error": ...}. */
+void app_put_failed(struct au_buf *out, const char *input, const char *sentence);
+void app_write_failed(struct app_results *results, const char *input, const char *sentence);
 
 /* Append a name for people: control characters in it become "?". */
 void app_put_name(struct au_buf *out, const char *name);

@@ -34,7 +34,7 @@ struct lang_args {
 struct run {
     const struct lang_args *args;
     const struct app_parsed *parsed;
-    bool *bad; /* [n_operands] */
+    struct au_fault *faults; /* [n_operands] of those found wanting before anything was loaded */
     struct auricle_engine *engine;
     float *sound; /* [WINDOW] with --vad off, else NULL */
     struct app_results results;
@@ -217,13 +217,20 @@ static void write_result(const struct work *work)
            (double)work->n_heard / AUDIO_RATE_HZ, work->session ? "speech" : "sound");
 }
 
+static void write_failure(struct run *run, const char *input, const char *sentence)
+{
+    run->input_failed = true;
+    if (run->args->format == 1)
+        app_write_failed(&run->results, input, sentence);
+}
+
 static void tell_language(struct run *run, const char *input)
 {
     struct work work = {.run = run, .input = input, .label = app_input_label(input)};
     struct au_fault fault = {0};
     if (detect(&work, &fault) != AURICLE_OK) {
         app_input_failed(input, fault.text);
-        run->input_failed = true;
+        write_failure(run, input, fault.text);
     } else if (!app_interrupted()) {
         write_result(&work);
     }
@@ -251,16 +258,20 @@ static int load(struct run *run, struct au_fault *fault)
 static int run_all(struct run *run)
 {
     struct au_fault fault = {0};
-    if (!app_inputs_look("lang", run->parsed, run->bad, &run->input_failed))
-        return APP_EXIT_INPUT;
-    int code = load(run, &fault);
+    bool any = app_inputs_look("lang", run->parsed, run->faults, &run->input_failed);
+    int code = any ? load(run, &fault) : APP_EXIT_OK;
     if (code != APP_EXIT_OK) {
         app_error("%s", fault.text);
         return code;
     }
-    for (size_t i = 0; i < run->parsed->n_operands && !app_interrupted(); i++)
-        if (!run->bad[i] && run->results.exit_code == APP_EXIT_OK)
+    for (size_t i = 0; i < run->parsed->n_operands && !app_interrupted(); i++) {
+        if (run->results.exit_code != APP_EXIT_OK)
+            break;
+        if (run->faults[i].code)
+            write_failure(run, run->parsed->operands[i], run->faults[i].text);
+        else
             tell_language(run, run->parsed->operands[i]);
+    }
     app_results_close(&run->results);
     return app_results_exit(&run->results, run->input_failed);
 }
@@ -273,18 +284,18 @@ static int run_checked(const struct lang_args *args, const struct app_parsed *pa
         return APP_EXIT_USAGE;
     }
     struct run run = {.args = args, .parsed = parsed};
-    run.bad = au_calloc(parsed->n_operands, sizeof *run.bad);
+    run.faults = au_calloc(parsed->n_operands, sizeof *run.faults);
     bool all_is_heard = args->base.options.vad == AURICLE_VAD_OFF;
     if (all_is_heard)
         run.sound = au_alloc_array(WINDOW, sizeof *run.sound);
     int code = APP_EXIT_INPUT;
-    if (run.bad && (run.sound || !all_is_heard))
+    if (run.faults && (run.sound || !all_is_heard))
         code = run_all(&run);
     else
         app_error("out of memory");
     auricle_engine_destroy(run.engine);
     au_free(run.sound);
-    au_free(run.bad);
+    au_free(run.faults);
     return code;
 }
 

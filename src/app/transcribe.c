@@ -25,8 +25,8 @@ struct run {
     const struct app_parsed *parsed;
     const char *const *inputs;
     size_t n_inputs;
-    bool *bad;    /* [n_inputs] found wanting before anything was loaded */
-    char **names; /* [n_inputs] of output files; NULL without --output-dir */
+    struct au_fault *faults; /* [n_inputs] of those found wanting before anything was loaded */
+    char **names;            /* [n_inputs] of output files; NULL without --output-dir */
     struct auricle_engine *engine;
     enum app_progress_mode progress_mode;
     bool input_failed, output_failed, pipe_closed, stdout_failed;
@@ -132,6 +132,33 @@ static enum auricle_error write_file(const struct run *run, size_t i,
     return error;
 }
 
+static bool is_json(const struct recog_render *format)
+{
+    return format->whole == recog_render_json;
+}
+
+static enum auricle_error render(const struct work *work, const struct recog_render *format,
+                                 const struct auricle_result *result, struct au_buf *out)
+{
+    if (!is_json(format))
+        return recog_render_result(format, result, out);
+    recog_render_json_of(out, work->label, result);
+    return out->error;
+}
+
+/* Results that are lines have one for a failed input too: so every input is accounted for. */
+static void write_failure(struct work *work, const char *sentence)
+{
+    struct au_buf text;
+    work->run->input_failed = true;
+    if (work->run->args->output_dir || !is_json(work->run->args->formats[0]))
+        return;
+    au_buf_init(&text, 0);
+    app_put_failed(&text, work->input, sentence);
+    write_stdout(work, &text);
+    au_buf_deinit(&text);
+}
+
 static void write_result(struct work *work, size_t i, const struct auricle_result *result)
 {
     struct run *run = work->run;
@@ -144,7 +171,7 @@ static void write_result(struct work *work, size_t i, const struct auricle_resul
         struct au_fault fault = {0};
         struct au_buf text;
         au_buf_init(&text, 0);
-        enum auricle_error error = recog_render_result(format, result, &text);
+        enum auricle_error error = render(work, format, result, &text);
         if (!run->args->output_dir)
             write_stdout(work, &text);
         else if ((error = write_file(run, i, format, &text, &fault)) != AURICLE_OK)
@@ -220,11 +247,39 @@ static void log_timings(const struct work *work, const struct auricle_result *re
                1e3 * t->total);
 }
 
+/* One that was heard, or failed; ctrl-C may have stopped it. */
+static void finish(struct work *work, size_t i, enum auricle_error error,
+                   const struct auricle_result *result, const char *sentence)
+{
+    bool quiet = work->run->args->general.quiet, stopped = error && app_interrupted();
+    if (error && error != AURICLE_E_CANCELLED) {
+        app_input_failed(work->input, sentence);
+        write_failure(work, sentence);
+    } else if (!error && result->duration <= 0 && result->timings.encoder_windows == 0) {
+        sentence = result->warning ? result->warning : "holds no sound (0 samples)";
+        app_error("%s: %s", work->label, sentence);
+        write_failure(work, sentence);
+    } else if (stopped && !(result && result->n_segments + result->n_filtered)) {
+        app_warn(quiet, "%s: stopped before anything was heard; nothing is written", work->label);
+    } else if (result) {
+        write_result(work, i, result);
+        log_timings(work, result);
+        if (!error)
+            summarise(work, result);
+        else if (stopped)
+            app_warn(quiet, "%s: %s", work->label, result->warning);
+    }
+}
+
 static void transcribe_one(struct run *run, size_t i)
 {
     const struct app_transcribe_args *args = run->args;
     struct work work = {
         .run = run, .input = run->inputs[i], .label = app_input_label(run->inputs[i]), .total = -1};
+    if (run->faults[i].code) {
+        write_failure(&work, run->faults[i].text);
+        return;
+    }
     if (!args->output_dir && args->formats[0]->segment)
         work.stream = args->formats[0];
     if (run->n_inputs > 1 && !args->output_dir)
@@ -237,24 +292,7 @@ static void transcribe_one(struct run *run, size_t i)
     enum auricle_error error = auricle_transcribe(run->engine, work.input, &args->options,
                                                   &callbacks, &result, &message);
     app_progress_clear(&work.progress);
-    if (error && error != AURICLE_E_CANCELLED) {
-        app_input_failed(work.input, message.text);
-        run->input_failed = true;
-    } else if (!error && result->duration <= 0 && result->timings.encoder_windows == 0) {
-        app_error("%s: %s", work.label,
-                  result->warning ? result->warning : "holds no sound (0 samples)");
-        run->input_failed = true;
-    } else if (error && app_interrupted() && !(result && result->n_segments + result->n_filtered)) {
-        app_warn(args->general.quiet, "%s: stopped before anything was heard; nothing is written",
-                 work.label);
-    } else if (result) {
-        write_result(&work, i, result);
-        log_timings(&work, result);
-        if (!error)
-            summarise(&work, result);
-        else if (app_interrupted())
-            app_warn(args->general.quiet, "%s: %s", work.label, result->warning);
-    }
+    finish(&work, i, error, result, message.text);
     auricle_result_destroy(result);
 }
 
@@ -316,16 +354,14 @@ static int run_all(struct run *run)
         app_error("%s", fault.text);
         return APP_EXIT_OUTPUT;
     }
-    if (!app_inputs_look("transcribe", run->parsed, run->bad, &run->input_failed))
-        return APP_EXIT_INPUT;
-    int code = app_transcribe_load(run->args, &run->engine, &fault);
+    bool any = app_inputs_look("transcribe", run->parsed, run->faults, &run->input_failed);
+    int code = any ? app_transcribe_load(run->args, &run->engine, &fault) : APP_EXIT_OK;
     if (code != APP_EXIT_OK) {
         app_error("%s", fault.text);
         return code;
     }
     for (size_t i = 0; i < run->n_inputs && !app_interrupted() && !run->stdout_failed; i++)
-        if (!run->bad[i])
-            transcribe_one(run, i);
+        transcribe_one(run, i);
     if (!run->args->output_dir && !run->stdout_failed) {
         enum auricle_error error = app_stdout_close(&fault);
         if (error)
@@ -347,16 +383,16 @@ static int run_checked(const struct app_transcribe_args *args, const struct app_
     struct run run = {
         .args = args, .parsed = parsed, .inputs = parsed->operands, .n_inputs = parsed->n_operands};
     run.progress_mode = app_progress_choose(args->general.quiet);
-    run.bad = au_calloc(run.n_inputs, sizeof *run.bad);
+    run.faults = au_calloc(run.n_inputs, sizeof *run.faults);
     int code = APP_EXIT_MODEL;
-    if (run.bad)
+    if (run.faults)
         code = run_all(&run);
     else
         app_error("out of memory");
     for (size_t i = 0; run.names && i < run.n_inputs; i++)
         au_free(run.names[i]);
     au_free(run.names);
-    au_free(run.bad);
+    au_free(run.faults);
     auricle_engine_destroy(run.engine);
     return code;
 }
@@ -397,10 +433,10 @@ const struct app_command app_command_transcribe = {
     .groups = app_transcribe_groups,
     .notes = "Output:\n"
              "  Without --output-dir one format goes to standard output: txt of several files\n"
-             "  one after the other, json one line per file. Files are written whole or not\n"
-             "  at all; of a recording that ctrl-C stopped they hold what was heard until\n"
-             "  then, and json says so. Where two inputs would share a name, the later one\n"
-             "  keeps its extension (talk.wav.srt).\n"
+             "  one after the other, json one line per file (file and error alone where it\n"
+             "  failed). Files are written whole or not at all; of a recording that ctrl-C\n"
+             "  stopped they hold what was heard until then, and json says so. Where two\n"
+             "  inputs would share a name, the later one keeps its extension (talk.wav.srt).\n"
              "\n"
              "Exit codes:\n"
              "    0  all done\n" APP_NOTE_INPUT APP_NOTE_USAGE APP_NOTE_MODEL APP_NOTE_OUTPUT

@@ -39,7 +39,7 @@ static const int rates_hz[] = {8000, 16000};
 struct run {
     const struct vad_args *args;
     const struct app_parsed *parsed;
-    bool *bad;                  /* [n_operands] */
+    struct au_fault *faults;    /* [n_operands] of those found wanting at first sight */
     struct silero_model *model; /* NULL: loudness decides */
     struct recog_vad *vad;
     int rate_hz;
@@ -210,6 +210,13 @@ static void summarise(struct work *work)
         audio_info(work->reader)->decode_ms, (unsigned long long)skipped);
 }
 
+static void write_failure(struct run *run, const char *input, const char *sentence)
+{
+    run->input_failed = true;
+    if (run->args->format == FORMAT_JSON)
+        app_write_failed(&run->results, input, sentence);
+}
+
 static void find_speech(struct run *run, const char *input)
 {
     struct work work = {.run = run, .label = app_input_label(input), .began_ns = au_now_ns()};
@@ -225,7 +232,7 @@ static void find_speech(struct run *run, const char *input)
     app_progress_clear(&work.progress);
     if (error) {
         app_input_failed(input, fault.text);
-        run->input_failed = true;
+        write_failure(run, input, fault.text);
     } else {
         if (run->args->format == FORMAT_JSON)
             end_json(&work);
@@ -337,22 +344,26 @@ static enum auricle_error make_detector(struct run *run, struct au_fault *fault)
 static int run_all(struct run *run)
 {
     struct au_fault fault = {0};
-    if (!app_inputs_look("vad", run->parsed, run->bad, &run->input_failed))
-        return APP_EXIT_INPUT;
-    if (make_detector(run, &fault) != AURICLE_OK) {
+    bool any = app_inputs_look("vad", run->parsed, run->faults, &run->input_failed);
+    if (any && make_detector(run, &fault) != AURICLE_OK) {
         app_error("%s", fault.text);
         return APP_EXIT_MODEL;
     }
-    if (run->args->format == FORMAT_TSV) {
+    if (any && run->args->format == FORMAT_TSV) {
         struct au_buf header;
         au_buf_init(&header, 0);
         au_buf_puts(&header, "start\tend\tfile\n");
         app_results_write(&run->results, &header);
         au_buf_deinit(&header);
     }
-    for (size_t i = 0; i < run->parsed->n_operands && !app_interrupted(); i++)
-        if (!run->bad[i] && run->results.exit_code == APP_EXIT_OK)
+    for (size_t i = 0; i < run->parsed->n_operands && !app_interrupted(); i++) {
+        if (run->results.exit_code != APP_EXIT_OK)
+            break;
+        if (run->faults[i].code)
+            write_failure(run, run->parsed->operands[i], run->faults[i].text);
+        else
             find_speech(run, run->parsed->operands[i]);
+    }
     app_results_close(&run->results);
     return app_results_exit(&run->results, run->input_failed);
 }
@@ -370,17 +381,17 @@ static int run_checked(const struct vad_args *args, const struct app_parsed *par
     }
     struct run run = {.args = args, .parsed = parsed};
     run.progress_mode = app_progress_choose(args->base.general.quiet);
-    run.bad = au_calloc(parsed->n_operands, sizeof *run.bad);
+    run.faults = au_calloc(parsed->n_operands, sizeof *run.faults);
     run.block = au_alloc_array(BLOCK_SAMPLES, sizeof *run.block);
     int code = APP_EXIT_INPUT;
-    if (run.bad && run.block)
+    if (run.faults && run.block)
         code = run_all(&run);
     else
         app_error("out of memory");
     recog_vad_destroy(run.vad);
     silero_model_destroy(run.model);
     au_free(run.block);
-    au_free(run.bad);
+    au_free(run.faults);
     return code;
 }
 

@@ -103,6 +103,8 @@ class Results(cli.Case):
         self.assertEqual([line.split(": ")[0] for line in lines], [JFK, CLIP])
         documents = lang("-q", "-f", "json", JFK, CLIP).stdout.splitlines()
         self.assertEqual([json.loads(line)["file"] for line in documents], [JFK, CLIP])
+        failed = json.loads(lang("-q", "-f", "json", "no.wav").stdout)
+        self.assertEqual((list(failed), failed["file"]), (["file", "error"], "no.wav"))
 
     def test_nobody_speaks(self):
         done = lang("--vad-model", SILERO, SILENCE)

@@ -101,7 +101,24 @@ class Results(cli.Case):
     def test_several_json_results_are_lines(self):
         done = transcribe("-f", "json", JFK, CLIP)
         self.expect(done, cli.OK)
-        self.assertEqual(len([json.loads(line) for line in done.stdout.splitlines()]), 2)
+        self.assertEqual([json.loads(line)["file"] for line in done.stdout.splitlines()], [JFK, CLIP])
+
+    def test_every_input_has_its_line_of_json(self):
+        bad = fixture("audio/bad_text.mp3")
+        done = transcribe("-q", "-f", "json", "no.wav", JFK, bad, self.folder)
+        self.expect(done, cli.INPUT, "no.wav", bad, self.folder)
+        missing, good, broken, folder = map(json.loads, done.stdout.splitlines())
+        self.assertEqual([r["file"] for r in (missing, good, broken, folder)],
+                         ["no.wav", JFK, bad, self.folder])
+        self.assertIn("text", good)
+        for result, words in ((missing, "No such file"), (broken, "not a recording"),
+                              (folder, "is a folder")):
+            self.assertEqual(list(result), ["file", "error"])
+            self.assertIn(words, result["error"])
+        alone = transcribe("-f", "json", "no.wav")
+        self.assertEqual(json.loads(alone.stdout)["file"], "no.wav")
+        self.expect(transcribe("-f", "json", "-o", self.path("out"), bad), cli.INPUT)
+        self.assertFalse(os.path.exists(self.path("out", "bad_text.json")))
 
     def test_words_have_times(self):
         document = json.loads(transcribe("-f", "json", "--word-timestamps", JFK).stdout)

@@ -95,7 +95,10 @@ class Results(cli.Case):
         self.expect(done, cli.INPUT, "no.wav")
         alone = [vad("-q", "-f", "json", "--vad-model", SILERO, name).stdout
                  for name in (JFK, MINUTE)]
-        self.assertEqual(done.stdout, b"".join(alone))
+        first, failed, last = done.stdout.splitlines(keepends=True)
+        self.assertEqual([first, last], alone)
+        self.assertEqual(json.loads(failed)["file"], "no.wav")
+        self.assertIn("No such file", json.loads(failed)["error"])
         lines = vad("-q", "--vad-model", SILERO, JFK, MINUTE).stdout.decode().splitlines()
         self.assertEqual({line.split(":")[0] for line in lines}, {JFK, MINUTE})
 
@@ -178,8 +181,10 @@ class BadInputs(cli.Case):
     def test_broken_files(self):
         for name in ("bad_text.mp3", "bad_random_bytes.wav", "bad_header_only.wav"):
             with self.subTest(name=name):
-                done = vad("-f", "json", "--vad", "energy", fixture("audio/" + name))
+                done = vad("--vad", "energy", fixture("audio/" + name))
                 self.expect_one_line(done, cli.INPUT, name)
+                done = vad("-f", "json", "--vad", "energy", fixture("audio/" + name))
+                self.assertEqual(list(json.loads(done.stdout)), ["file", "error"])
 
     def test_folder_empty_and_missing(self):
         empty = self.write("empty.wav")

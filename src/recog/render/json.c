@@ -110,7 +110,7 @@ static void put_timings(struct au_json_writer *w, const struct auricle_timings *
     au_json_close_object(w);
 }
 
-void recog_render_json(struct au_buf *out, const struct auricle_result *result)
+void recog_render_json_of(struct au_buf *out, const char *file, const struct auricle_result *result)
 {
     struct au_json_writer w;
     au_json_writer_init(&w, out, 0);
@@ -118,6 +118,8 @@ void recog_render_json(struct au_buf *out, const struct auricle_result *result)
     au_json_add_string(&w, "text", result->text ? result->text : "");
     recog_json_segments(&w, "segments", result->segments, result->n_segments, true);
     au_json_add_string(&w, "language", result->language);
+    if (file)
+        au_json_add_string(&w, "file", file);
     recog_json_float(&w, "language_probability", result->language_probability);
     recog_json_time(&w, "duration", result->duration);
     recog_json_segments(&w, "filtered", result->filtered, result->n_filtered, true);
@@ -125,4 +127,9 @@ void recog_render_json(struct au_buf *out, const struct auricle_result *result)
     put_timings(&w, &result->timings);
     au_json_close_object(&w);
     au_buf_putc(out, '\n');
+}
+
+void recog_render_json(struct au_buf *out, const struct auricle_result *result)
+{
+    recog_render_json_of(out, NULL, result);
 }

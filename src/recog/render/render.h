@@ -48,6 +48,9 @@ void recog_render_lrc_begin(struct au_buf *out);
 void recog_render_lrc_segment(struct au_buf *out, const struct auricle_segment *segment,
                               size_t index);
 void recog_render_json(struct au_buf *out, const struct auricle_result *result);
+/* The same with a member "file": among several results it tells whose this one is. NULL: none. */
+void recog_render_json_of(struct au_buf *out, const char *file,
+                          const struct auricle_result *result);
 
 /* Text without white space at its ends (Unicode's, as Python's str.strip). Borrowed from text. */
 struct recog_render_span {
