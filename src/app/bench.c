@@ -166,16 +166,25 @@ static void write_table(struct au_buf *out, const struct outcome *o)
 
 /* ---- Model ---------------------------------------------------------------------------------- */
 
+static enum auricle_error find_shape(const char *name, struct whisper_dims *out,
+                                     struct au_fault *fault)
+{
+    if (whisper_dims_named(name, out))
+        return AURICLE_OK;
+    return au_fail(fault, AURICLE_E_INVALID,
+                   "--random \"%s\": no shape has that name: choose tiny, base, small, medium, "
+                   "large-v1, large-v2, large-v3 or turbo, some also with .en",
+                   name);
+}
+
 static enum auricle_error load_random(const struct bench_args *args, const struct kern_ops *ops,
                                       enum kern_type type, struct au_pool *pool,
                                       struct whisper_model **out, struct au_fault *fault)
 {
     struct whisper_dims dims;
-    if (!whisper_dims_named(args->random, &dims))
-        return au_fail(fault, AURICLE_E_NOT_FOUND,
-                       "--random \"%s\": no shape has that name: choose tiny, base, small, medium, "
-                       "large-v1, large-v2, large-v3 or turbo, some also with .en",
-                       args->random);
+    enum auricle_error error = find_shape(args->random, &dims, fault);
+    if (error)
+        return error;
     if (whisper_model_random(&dims, 1, ops, type, pool, out) != AURICLE_OK)
         return au_fail(fault, AURICLE_E_NOMEM, "not enough memory for random weights of %s",
                        args->random);
@@ -288,6 +297,26 @@ static int report_kernels(void)
     return code;
 }
 
+static enum auricle_error check_call(const struct bench_args *args, const struct app_parsed *parsed,
+                                     bool kernels, struct au_fault *fault)
+{
+    struct whisper_dims dims;
+    if (kernels && parsed->n_operands > 1)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "bench kernels measures all kernels and takes no name: \"%s\"",
+                       parsed->operands[1]);
+    if (kernels && (args->json || args->random))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "bench kernels prints a table of all kernels: %s goes with a model",
+                       args->json ? "--json" : "--random");
+    if (!kernels && parsed->n_operands)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "bench measures a model, or \"kernels\"; \"%s\" is neither (name a model "
+                       "with --model, a shape with --random)",
+                       parsed->operands[0]);
+    return args->random ? find_shape(args->random, &dims, fault) : AURICLE_OK;
+}
+
 static int run_bench(const struct app_command *self, int argc, char **argv)
 {
     struct bench_args args = {.iterations = 7};
@@ -296,11 +325,10 @@ static int run_bench(const struct app_command *self, int argc, char **argv)
     int code;
     if (!app_begin(self, argc, argv, &args, &settings, &parsed, &code))
         return code;
-    bool kernels = parsed.n_operands == 1 && au_str_equal(parsed.operands[0], "kernels");
-    if (parsed.n_operands > 0 && !kernels) {
-        app_error("bench measures a model, or \"kernels\"; \"%s\" is neither (name a model with "
-                  "--model, a shape with --random)",
-                  parsed.operands[0]);
+    bool kernels = parsed.n_operands > 0 && au_str_equal(parsed.operands[0], "kernels");
+    struct au_fault fault = {0};
+    if (check_call(&args, &parsed, kernels, &fault) != AURICLE_OK) {
+        app_error("%s", fault.text);
         code = APP_EXIT_USAGE;
     } else {
         code = kernels ? report_kernels() : report_model(&args);

@@ -7,6 +7,7 @@
  * written segment by segment as the recording is worked through.                                 */
 #include "app/transcribe.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "app/input.h"
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "recog/options.h"
 
 /* One call of the command. */
 struct run {
@@ -376,6 +378,8 @@ static int run_checked(const struct app_transcribe_args *args, const struct app_
     enum auricle_error error = app_inputs_check("transcribe", &args->options, parsed, &fault);
     if (!error)
         error = check_output(args, parsed->n_operands, &fault);
+    if (!error)
+        error = recog_options_check(&args->options, INT_MAX, &fault);
     if (error) {
         app_error("%s", fault.text);
         return APP_EXIT_USAGE;

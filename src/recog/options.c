@@ -1,5 +1,6 @@
 /* Option profiles: what each decoding setting is unless the caller says otherwise. */
 #include <math.h>
+#include <stdbool.h>
 
 #include "recog/options.h"
 
@@ -132,7 +133,6 @@ static enum auricle_error check_silence_skip(const struct auricle_options *o,
     return AURICLE_OK;
 }
 
-/* The detector checks its own numbers; these never reach it. */
 static enum auricle_error check_input(const struct auricle_options *o, struct au_fault *fault)
 {
     if (!(o->vad_max_speech_seconds >= 0))
@@ -144,6 +144,41 @@ static enum auricle_error check_input(const struct auricle_options *o, struct au
                        "raw samples at %d Hz in %d channels: neither may be negative",
                        o->raw_rate_hz, o->raw_channels);
     return AURICLE_OK;
+}
+
+bool recog_options_sequential(const struct auricle_options *o)
+{
+    return o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
+           (o->long_form == AURICLE_LONG_FORM_AUTO &&
+            (o->condition_on_previous_text || o->hallucination_silence_threshold >= 0));
+}
+
+void recog_options_vad(const struct auricle_options *o, double window_seconds,
+                       struct recog_vad_options *out)
+{
+    bool shorter = o->vad_max_speech_seconds > 0 && o->vad_max_speech_seconds < window_seconds;
+    out->threshold = (double)o->vad_threshold;
+    out->min_speech_ms = o->vad_min_speech_ms;
+    out->min_silence_ms = o->vad_min_silence_ms;
+    out->speech_pad_ms = o->vad_speech_pad_ms;
+    out->max_speech_s = shorter ? o->vad_max_speech_seconds : window_seconds;
+}
+
+/* What the batched form would refuse once it is made. */
+static enum auricle_error check_batched(const struct auricle_options *o, struct au_fault *fault)
+{
+    const double window_seconds = 30;
+    struct recog_vad_options vad = RECOG_VAD_DEFAULT;
+    if (recog_options_sequential(o))
+        return AURICLE_OK;
+    if (o->condition_on_previous_text)
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "windows decoded together cannot be conditioned on previous text: use the "
+                       "sequential long form");
+    if (o->vad == AURICLE_VAD_OFF)
+        return AURICLE_OK;
+    recog_options_vad(o, window_seconds, &vad);
+    return recog_vad_options_check(&vad, fault);
 }
 
 enum auricle_error recog_options_check(const struct auricle_options *o, int max_beams,
@@ -161,5 +196,7 @@ enum auricle_error recog_options_check(const struct auricle_options *o, int max_
         error = check_clips(o, fault);
     if (!error)
         error = check_silence_skip(o, fault);
-    return error ? error : check_input(o, fault);
+    if (!error)
+        error = check_input(o, fault);
+    return error ? error : check_batched(o, fault);
 }

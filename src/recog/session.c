@@ -116,14 +116,11 @@ enum auricle_error recog_not_kept(enum auricle_error error, struct au_fault *fau
  * does. */
 static enum auricle_error make_strategy(struct auricle_session *session, struct au_fault *fault)
 {
-    const struct auricle_options *o = &session->settings.options;
     if (session->stream)
         return recog_stream_start(session->stream, session, fault);
-    bool sequential = o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
-                      (o->long_form == AURICLE_LONG_FORM_AUTO &&
-                       (o->condition_on_previous_text || o->hallucination_silence_threshold >= 0));
-    return sequential ? recog_sequential_create(session, &session->strategy, fault)
-                      : recog_batched_create(session, &session->strategy, fault);
+    return recog_options_sequential(&session->settings.options)
+               ? recog_sequential_create(session, &session->strategy, fault)
+               : recog_batched_create(session, &session->strategy, fault);
 }
 
 static enum auricle_error build(struct auricle_session *session,

@@ -111,6 +111,29 @@ class Mistakes(cli.Case):
             with self.subTest(args=args):
                 self.refused("transcribe", *args, words=words)
 
+    def test_options_that_contradict_each_other(self):
+        """Once, before a model is looked for or an input is opened."""
+        for args, words in (
+                (["--long-form", "batched", "--condition-on-previous-text"], ["sequential"]),
+                (["--hallucination-silence-threshold", "2"], ["word times"]),
+                (["--hallucination-silence-threshold", "2", "--word-timestamps", "--long-form",
+                  "batched"], ["sequential"]),
+                (["--vad-max-speech", "0.01"], ["0.01 s", "padding"]),
+                (["--vad-max-speech", "1", "--vad-speech-pad-ms", "500"], ["1 s", "500 ms"]),
+                (["--temperature", "0.001"], ["0.001"]),
+        ):
+            with self.subTest(args=args):
+                done = run("transcribe", "--model", "./none", *args, "no.wav", "neither.wav")
+                self.expect_one_line(done, cli.USAGE, *words)
+
+    def test_bench(self):
+        for args, words in ((["--random", "huge"], ["\"huge\"", "tiny"]),
+                            (["kernels", "--json", "foo"], ["\"foo\""]),
+                            (["kernels", "--json"], ["--json"]),
+                            (["kernel"], ["\"kernel\"", "--model"])):
+            with self.subTest(args=args):
+                self.expect_one_line(run("bench", *args), cli.USAGE, *words)
+
     def test_nothing_to_transcribe(self):
         self.refused("transcribe", words=["nothing to do", "auricle transcribe --help"])
         self.refused("transcribe", "-", "-", words=["once"])

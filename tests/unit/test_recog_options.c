@@ -108,6 +108,24 @@ static void silence_is_skipped_in_the_sequential_form_alone(void **state)
     refused(&options, "not a number");
 }
 
+static void what_the_batched_form_cannot_do_is_refused(void **state)
+{
+    (void)state;
+    struct auricle_options options = defaults();
+    options.condition_on_previous_text = true;
+    au_test_ok(recog_options_check(&options, 5, NULL), NULL); /* chooses the sequential form */
+    options.long_form = AURICLE_LONG_FORM_BATCHED;
+    refused(&options, "sequential");
+    options = defaults();
+    options.vad_max_speech_seconds = 0.01;
+    refused(&options, "longest speech 0.01 s");
+    options.vad = AURICLE_VAD_OFF;
+    au_test_ok(recog_options_check(&options, 5, NULL), NULL);
+    options.vad = AURICLE_VAD_ENERGY;
+    options.long_form = AURICLE_LONG_FORM_SEQUENTIAL;
+    au_test_ok(recog_options_check(&options, 5, NULL), NULL);
+}
+
 static void input_numbers_are_checked(void **state)
 {
     (void)state;
@@ -131,6 +149,7 @@ int main(void)
         cmocka_unit_test(clips_out_of_order_are_refused),
         cmocka_unit_test(search_numbers_are_checked),
         cmocka_unit_test(silence_is_skipped_in_the_sequential_form_alone),
+        cmocka_unit_test(what_the_batched_form_cannot_do_is_refused),
         cmocka_unit_test(input_numbers_are_checked),
     };
     return cmocka_run_group_tests_name("recog options", tests, NULL, NULL);

@@ -422,10 +422,6 @@ static void position(const void *self, double *done, double *total)
 enum auricle_error recog_batched_create(struct auricle_session *session, struct recog_strategy *out,
                                         struct au_fault *fault)
 {
-    if (session->settings.options.condition_on_previous_text)
-        return au_fail(fault, AURICLE_E_INVALID,
-                       "windows decoded together cannot be conditioned on previous text: use the "
-                       "sequential long form");
     struct batched *b = au_calloc(1, sizeof(*b));
     if (!b)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "recog/longform/clips.h"
+#include "recog/options.h"
 #include "recog/voice/vad.h"
 
 enum {
@@ -59,14 +60,7 @@ static enum auricle_error make_detector(struct recog_packer *packer, struct au_f
         return au_fail(
             fault, AURICLE_E_NOT_FOUND,
             "no voice activity model is loaded: name one, or use --vad energy or --vad off");
-    config.options.threshold = (double)o->vad_threshold;
-    config.options.min_speech_ms = o->vad_min_speech_ms;
-    config.options.min_silence_ms = o->vad_min_silence_ms;
-    config.options.speech_pad_ms = o->vad_speech_pad_ms;
-    config.options.max_speech_s = o->vad_max_speech_seconds > 0 &&
-                                          o->vad_max_speech_seconds < window
-                                      ? o->vad_max_speech_seconds
-                                      : window;
+    recog_options_vad(o, window, &config.options);
     return recog_vad_create(&config, &packer->vad, fault);
 }
 
