@@ -8,16 +8,27 @@
 #define ARGS(member)     offsetof(struct app_serve_args, member)
 #define MAX_WAIT_SECONDS 1e7
 
+/* A limit of nothing would let nothing in; inside, 0 stands for the default. */
+static enum auricle_error parse_limit(const char *value, uint64_t *out, struct au_fault *fault)
+{
+    uint64_t bytes = 0;
+    enum auricle_error error = app_shared_parse_bytes(value, &bytes, fault);
+    if (!error && bytes == 0)
+        error = au_fail(fault, AURICLE_E_INVALID,
+                        "0 is not accepted: no request would fit; leave it out for the default");
+    if (!error)
+        *out = bytes;
+    return error;
+}
+
 static enum auricle_error parse_file_size(void *args, const char *value, struct au_fault *fault)
 {
-    return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->limits.max_upload_bytes,
-                                  fault);
+    return parse_limit(value, &((struct app_serve_args *)args)->limits.max_upload_bytes, fault);
 }
 
 static enum auricle_error parse_reserved(void *args, const char *value, struct au_fault *fault)
 {
-    return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->limits.max_reserved,
-                                  fault);
+    return parse_limit(value, &((struct app_serve_args *)args)->limits.max_reserved, fault);
 }
 
 static enum auricle_error parse_budget(void *args, const char *value, struct au_fault *fault)
