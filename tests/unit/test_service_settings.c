@@ -49,6 +49,31 @@ static void file_is_read(void **state)
     au_test_scratch_remove(folder);
 }
 
+static void comments_begin_after_white_space(void **state)
+{
+    (void)state;
+    char *folder = au_test_scratch_folder();
+    char *path = config(folder, "LOG_LEVEL = debug # more than usual\n"
+                                "MODEL_PATH=/models/a#b\t# a name with it # and more\n"
+                                "AURICLE_MODELS=\"/a # b:/c\" # quoted\n"
+                                "AURICLE_CACHE='/x #y'\n"
+                                "AURICLE_HOST= # nothing\n"
+                                "API_KEYS_FILE=#1\n"
+                                "LOG_FORMAT=\"text # an open quote\n");
+    struct service_settings settings;
+    assert_int_equal(service_settings_load(path, nothing, &settings, NULL), AURICLE_OK);
+    assert_string_equal(service_settings_get(&settings, "LOG_LEVEL", NULL), "debug");
+    assert_string_equal(service_settings_get(&settings, "MODEL_PATH", NULL), "/models/a#b");
+    assert_string_equal(service_settings_get(&settings, "AURICLE_MODELS", NULL), "/a # b:/c");
+    assert_string_equal(service_settings_get(&settings, "AURICLE_CACHE", NULL), "/x #y");
+    assert_null(service_settings_get(&settings, "AURICLE_HOST", NULL));
+    assert_string_equal(service_settings_get(&settings, "API_KEYS_FILE", NULL), "#1");
+    assert_string_equal(service_settings_get(&settings, "LOG_FORMAT", NULL), "\"text");
+    service_settings_deinit(&settings);
+    au_free(path);
+    au_test_scratch_remove(folder);
+}
+
 static void environment_goes_over_file_and_empty_is_unset(void **state)
 {
     (void)state;
@@ -134,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(file_is_read),
+        cmocka_unit_test(comments_begin_after_white_space),
         cmocka_unit_test(environment_goes_over_file_and_empty_is_unset),
         cmocka_unit_test(parts_that_are_absent_and_unknown_names_are_warned_of),
         cmocka_unit_test(bad_files_are_refused),

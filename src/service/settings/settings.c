@@ -1,6 +1,7 @@
 /* The known settings and where their values come from. See settings.h. */
 #include "service/settings/settings.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,6 +105,19 @@ static struct span unquoted(struct span s)
     return s;
 }
 
+/* What stands behind "=": without a comment, and without the quotes that keep a "#" in it. */
+static struct span value_of(struct span s)
+{
+    struct span value = trimmed(s);
+    bool quoted = value.n >= 2 && (value.at[0] == '"' || value.at[0] == '\'');
+    const char *closing = quoted ? memchr(value.at + 1, value.at[0], value.n - 1) : NULL;
+    size_t from = closing ? (size_t)(closing + 1 - s.at) : 1;
+    for (size_t i = from; i < s.n; i++)
+        if (s.at[i] == '#' && (s.at[i - 1] == ' ' || s.at[i - 1] == '\t'))
+            s.n = i;
+    return unquoted(trimmed(s));
+}
+
 static enum auricle_error read_line(struct service_settings *settings, struct span line,
                                     const char *origin, struct au_fault *fault)
 {
@@ -117,8 +131,8 @@ static enum auricle_error read_line(struct service_settings *settings, struct sp
         return au_fail(fault, AURICLE_E_INVALID, "%s: \"%.*s\" is not a line NAME=value", origin,
                        line.n > 60 ? 60 : (int)line.n, line.at);
     struct span name = trimmed((struct span){line.at, (size_t)(equals - line.at)});
-    struct span value = {equals + 1, line.n - (size_t)(equals + 1 - line.at)};
-    value = unquoted(trimmed(value));
+    struct span value = value_of(
+        (struct span){equals + 1, line.n - (size_t)(equals + 1 - line.at)});
     int index = find_known(name.at, name.n);
     if (index < 0)
         return au_buf_printf(&settings->warnings, "%s: no setting has the name %.*s\n", origin,
