@@ -126,6 +126,12 @@ class Mistakes(cli.Case):
                 done = run("transcribe", "--model", "./none", *args, "no.wav", "neither.wav")
                 self.expect_one_line(done, cli.USAGE, *words)
 
+    def test_limits_of_nothing(self):
+        for name in ("--max-file-size", "--max-reserved"):
+            self.refused("serve", name, "0", words=[name, "0 is not accepted"], timeout=20)
+        self.refused("serve", env={"MAX_FILE_SIZE": "0"}, words=["MAX_FILE_SIZE (environment)"],
+                     timeout=20)
+
     def test_bench(self):
         for args, words in ((["--random", "huge"], ["\"huge\"", "tiny"]),
                             (["kernels", "--json", "foo"], ["\"foo\""]),
@@ -225,6 +231,8 @@ class Settings(cli.Case):
                              "LOG_LEVEL (", "good.conf:2)")
         done = run("transcribe", "--config", good, "no.wav", env={"LOG_LEVEL": "info"})
         self.expect(done, cli.INPUT)
+        remark = self.write("remark.conf", b"LOG_LEVEL = debug # for now\n")
+        self.expect(run("transcribe", "--config", remark, "no.wav"), cli.INPUT)
         bad = self.write("bad.conf", b"words\n")
         self.expect(run("transcribe", "--config", bad, "no.wav"), cli.USAGE, "bad.conf:1")
         self.expect(run("transcribe", "--config", "/no/such", "no.wav"), cli.USAGE, "/no/such")
