@@ -119,6 +119,7 @@ enum auricle_error au_file_map_open(const char *path, struct au_file_map *out,
     (void)madvise(data, bytes, MADV_SEQUENTIAL); /* advice only */
     out->data = data;
     out->bytes = bytes;
+    out->modified_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
     return AURICLE_OK;
 }
 

@@ -20,6 +20,7 @@ AURICLE_MUST_CHECK enum auricle_error au_file_read(const char *path, size_t limi
 struct au_file_map {
     const uint8_t *data;
     size_t bytes;
+    int64_t modified_ns; /* when the file was last written, by its own record; since 1970 */
 };
 AURICLE_MUST_CHECK enum auricle_error au_file_map_open(const char *path, struct au_file_map *out,
                                                        struct au_fault *fault);

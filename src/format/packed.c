@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "format/store.h"
 
 #define MAGIC        "auricle packed\n"
 #define VERSION      2 /* of this layout and of the order in which loaders ask */
@@ -68,14 +69,19 @@ static uint64_t mix(uint64_t hash, const void *data, size_t bytes)
     return hash ^ (hash >> 29);
 }
 
-/* A sample from the middle of each tensor: other weights of the same shape differ everywhere, so
- * this needs no pass over gigabytes.                                                             */
+/* No pass over gigabytes: a file that was damaged, repaired or edited has another time, and other
+ * weights in a file of the same size and time (some package managers give all files one) differ
+ * everywhere, so also in the middle of each tensor.                                              */
 uint64_t format_weights_fingerprint(const struct format_weights *weights)
 {
     const size_t sample = 64;
     size_t n = format_weights_count(weights);
     uint64_t hash = mix(0xCBF29CE484222325U, &n, sizeof n);
 
+    for (size_t i = 0; i < weights->n_maps; i++) {
+        hash = mix(hash, &weights->maps[i].bytes, sizeof weights->maps[i].bytes);
+        hash = mix(hash, &weights->maps[i].modified_ns, sizeof weights->maps[i].modified_ns);
+    }
     for (size_t i = 0; i < n; i++) {
         const struct format_tensor *tensor = format_weights_at(weights, i);
         size_t from = tensor->bytes > sample ? tensor->bytes / 2 - sample / 2 : 0;

@@ -21,7 +21,8 @@
 
 struct format_packed; /* opaque */
 
-/* A number that changes with the weights: names, types, shapes and a sample of every tensor. */
+/* A number that changes with the weights: sizes and times of their files; names, types, shapes
+ * and a sample of every tensor. A copy of a file that keeps its time has the same.               */
 uint64_t format_weights_fingerprint(const struct format_weights *weights);
 
 /* Open the file for these weights and kernels (the ids of their layouts) in `folder`, or begin a

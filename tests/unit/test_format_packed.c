@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "format/packed.h"
+#include "support/tensors.h"
 
 #define PART_BYTES ((size_t)10000)
 
@@ -50,6 +51,53 @@ static bool is_there(const char *folder, uint64_t fingerprint)
     au_free(path);
     return there;
 }
+
+/* ---- Fingerprint ----------------------------------------------------------------------------- */
+
+enum { N_NUMBERS = 10000 };
+
+/* A model file of one matrix, last written so many seconds after 2020. */
+static uint64_t fingerprint_of(const char *folder, const char *name, const float *numbers,
+                               long seconds)
+{
+    const struct timespec times[2] = {{.tv_sec = 1577836800 + seconds, .tv_nsec = 1},
+                                      {.tv_sec = 1577836800 + seconds, .tv_nsec = 1}};
+    struct au_test_tensors *tensors = au_test_tensors_new();
+    struct format_weights *weights;
+    struct au_fault fault = {0};
+
+    memcpy(au_test_tensors_add(tensors, "x", 2, (size_t[]){100, 100}), numbers,
+           N_NUMBERS * sizeof *numbers);
+    char *path = au_test_tensors_write(tensors, folder, name);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    au_test_ok(format_weights_open(path, &weights, &fault), &fault);
+    uint64_t fingerprint = format_weights_fingerprint(weights);
+    format_weights_close(weights);
+    au_test_tensors_free(tensors);
+    au_free(path);
+    return fingerprint;
+}
+
+/* Damage and repair leave the middle of a matrix, the size and the shapes as they were. */
+static void a_file_that_was_written_again_has_another_fingerprint(void **state)
+{
+    static float numbers[N_NUMBERS];
+    char *folder = au_test_scratch_folder();
+    struct au_test_random random = {7};
+    (void)state;
+
+    au_test_random_fill(&random, numbers, N_NUMBERS);
+    uint64_t first = fingerprint_of(folder, "model.safetensors", numbers, 0);
+    assert_true(first == fingerprint_of(folder, "copy.safetensors", numbers, 0));
+    assert_true(first != fingerprint_of(folder, "model.safetensors", numbers, 1));
+    memset(numbers, 0, sizeof numbers * 2 / 5);
+    assert_true(first != fingerprint_of(folder, "model.safetensors", numbers, 2));
+    numbers[N_NUMBERS / 2] += 1.0F; /* other weights, where all files have the same time */
+    assert_true(first != fingerprint_of(folder, "model.safetensors", numbers, 0));
+    au_test_scratch_remove(folder);
+}
+
+/* ---- The folder ------------------------------------------------------------------------------ */
 
 static void what_was_unused_for_longest_goes_first(void **state)
 {
@@ -201,6 +249,7 @@ static void parts_beyond_the_room_are_written_but_not_mapped(void **state)
 int test_format_packed(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_was_written_again_has_another_fingerprint),
         cmocka_unit_test(what_was_unused_for_longest_goes_first),
         cmocka_unit_test(opening_a_file_is_using_it),
         cmocka_unit_test(what_is_in_use_stays),
