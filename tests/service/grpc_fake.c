@@ -1,5 +1,5 @@
 /* A server whose gRPC is real and whose service is made up: grpc_fake MODULE [--waiting N]
- * [--reserved BYTES] [--key KEY] [--certificate FILE --tls-key FILE].
+ * [--reserved BYTES] [--key KEY] [--patience MS] [--certificate FILE --tls-key FILE].
  *
  * Prints "port N" when it serves. What a request does is said by the name of its model: "echo"
  * (the default) answers with what arrived, "many:N" with N segments, "wait" with one segment and
@@ -496,6 +496,8 @@ static bool set_option(const char *name, const char *value, struct service *s,
         config->port = (int)number;
     else if (au_str_equal(name, "--message"))
         config->max_message_bytes = (size_t)number;
+    else if (au_str_equal(name, "--patience"))
+        config->message_seconds = (double)number * 1e-3;
     else if (au_str_equal(name, "--buffered"))
         config->max_buffered_bytes = (uint64_t)number;
     else

@@ -377,6 +377,68 @@ class Full(Case):
         self.server.expect("waiting 0")
 
 
+class Silence(Case):
+    """Calls that were begun and say nothing, as many as anybody likes to make."""
+
+    args = ("--waiting", "4", "--patience", "1000")
+
+    def begin(self, name, service="auricle.v1.Auricle"):
+        """A call without a message, and what would send one."""
+        feeder = Feeder()
+        call = self.client.channel.stream_stream(f"/{service}/{name}")(iter(feeder), timeout=WAIT)
+        self.addCleanup(feeder.end)
+        self.addCleanup(call.cancel)
+        return call, feeder
+
+    def check(self):
+        return self.client.call("Check", message("grpc.health.v1.HealthCheckRequest")(),
+                                HEALTH).status
+
+    def test_calls_without_a_message_are_ended(self):
+        for name, service in (("ListModels", "auricle.v1.Auricle"), ("Listen", "auricle.v1.Auricle"),
+                              ("Check", HEALTH), ("Watch", HEALTH)):
+            self.refused(Code.DEADLINE_EXCEEDED, lambda: self.begin(name, service)[0], "in time")
+
+    def test_uploads_that_do_not_come_give_their_places_back(self):
+        """Four of them filled the server for ever, and held its end."""
+        begun = [self.begin(name) for name in ("Transcribe", "TranscribeStream") * 2]
+        self.server.expect("waiting 0")
+        self.assertTrue(self.transcribe().text)
+        self.server.expect("waiting 0")
+        for call, feeder in begun:  # a slow one is heard all the same
+            feeder.put(v1("TranscribeRequest", audio=b"late").SerializeToString())
+            self.assertTrue(next(call))
+            self.server.expect("waiting 0")
+
+    def test_whoever_watches_health_does_not_keep_others_out(self):
+        ask = message("grpc.health.v1.HealthCheckRequest")()
+        watches = [self.client.call("Watch", ask, HEALTH) for _ in range(256)]
+        for watch in watches:
+            self.assertEqual(next(watch).status, 1)
+            self.addCleanup(watch.cancel)
+        self.refused(Code.RESOURCE_EXHAUSTED, lambda: self.client.call("Watch", ask, HEALTH),
+                     "of this kind")
+        self.assertEqual(self.check(), 1)
+        self.client.call("ListModels", v1("ListModelsRequest"))
+        watches[0].cancel()
+        while True:  # the server may not have noticed yet
+            try:
+                again = self.client.call("Watch", ask, HEALTH)
+                self.assertEqual(next(again).status, 1)
+                break
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), Code.RESOURCE_EXHAUSTED)
+        again.cancel()
+
+    def test_silent_checks_give_way_to_those_that_ask(self):
+        silent = [self.begin("Check", HEALTH)[0] for _ in range(300)]
+        for _ in range(10):
+            self.assertEqual(self.check(), 1)
+        self.client.call("ListModels", v1("ListModelsRequest"))
+        codes = {call.code() for call in silent}
+        self.assertEqual(codes, {Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED})
+
+
 class Keys(Case):
     args = ("--key", "secret")
 

@@ -18,6 +18,13 @@
 #define MAX_ID            64
 /* What waits for a client before the call is given up: a reader this far behind does not read. */
 #define MAX_BACKLOG_BYTES ((size_t)8 << 20)
+/* Of all connections together; each is a few kilobytes. See rpc_share. */
+#define MAX_WORK          3584
+#define MAX_CHECKS        256
+#define MAX_WATCHES       256
+#define MAX_CALLS         (MAX_WORK + MAX_CHECKS + MAX_WATCHES)
+#define UNTAKEN_SECONDS   60.0    /* an end that the client has not taken since may be cut off */
+#define LEAST_UPLOAD_RATE 65536.0 /* bytes a second, of the largest message */
 
 #define call_of(event, member) \
     ((struct rpc_call *)(void *)((char *)(event)-offsetof(struct rpc_call, member)))
@@ -47,6 +54,9 @@ struct rpc_call {
 
     grpc_byte_buffer *incoming;
     bool receiving, sending, headers_sent, status_sent, begun, over;
+    bool counted; /* in its share */
+    bool waiting; /* for its first message */
+    int64_t ended_ns;
     int cancelled;
     enum rpc_tick ticks;
 
@@ -95,9 +105,18 @@ static void drop_outgoing(struct outgoing *out)
     au_free(out);
 }
 
+/* It counts no more among those of its kind. */
+static void leave_share(struct rpc_call *call)
+{
+    if (call->counted)
+        call->server->n_sharing[call->method->share]--;
+    call->counted = false;
+}
+
 static void destroy(struct rpc_call *call)
 {
     struct rpc_server *server = call->server;
+    leave_share(call);
     if (call->state && call->method->destroy)
         call->method->destroy(call);
     if (call->grant && server->config.release)
@@ -362,6 +381,9 @@ static void on_received(struct rpc_event *event, bool ok)
     grpc_byte_buffer *message = call->incoming;
     call->incoming = NULL;
     call->receiving = false;
+    if (call->waiting && call->method->share != RPC_CHECK) /* a check is watched to its end */
+        rpc_call_ticks(call, RPC_TICK_NEVER);
+    call->waiting = false;
     /* A failed receipt is the end of the connection or a message too big: on_closed follows. */
     if (ok && !rpc_ended(call))
         call->method->message(call, message);
@@ -377,21 +399,41 @@ bool rpc_ended(const struct rpc_call *call)
     return call->ending || call->over;
 }
 
+static void note_end(struct rpc_call *call, grpc_status_code status, enum auricle_error error,
+                     const char *sentence)
+{
+    call->ending = true;
+    call->ended_ns = au_now_ns();
+    call->status = status;
+    call->error = error;
+    call->sentence = sentence ? au_strdup(sentence) : NULL;
+    if (error && call->method && call->method->share == RPC_WORK)
+        call->server->host.count_error(call->server->host.metrics, SERVICE_GRPC, error);
+}
+
 void rpc_fail_status(struct rpc_call *call, grpc_status_code status, enum auricle_error error,
                      const char *sentence, double retry_after_seconds)
 {
     if (rpc_ended(call))
         return;
-    call->ending = true;
-    call->status = status;
-    call->error = error;
-    call->sentence = sentence ? au_strdup(sentence) : NULL;
+    note_end(call, status, error, sentence);
     if (retry_after_seconds > 0 && retry_after_seconds < 1e6)
         snprintf(call->retry_after, sizeof call->retry_after, "%lld",
                  (long long)(retry_after_seconds * 1000) + 1);
-    if (error && call->method && !call->method->open)
-        call->server->host.count_error(call->server->host.metrics, SERVICE_GRPC, error);
     pump(call);
+}
+
+/* End it now, whether the client takes what was sent or not. */
+static void cut(struct rpc_call *call, grpc_status_code status, enum auricle_error error,
+                const char *sentence)
+{
+    if (call->over)
+        return;
+    if (!call->ending)
+        note_end(call, status, error, sentence);
+    call->status_sent = true;
+    leave_share(call);
+    grpc_call_cancel_with_status(call->core, status, sentence, NULL);
 }
 
 void rpc_fail(struct rpc_call *call, enum auricle_error error, const char *sentence,
@@ -412,7 +454,8 @@ void rpc_end(struct rpc_call *call)
 static void tell_log(const struct rpc_call *call)
 {
     const struct api_grpc_host *host = &call->server->host;
-    enum au_log_level level = call->method && call->method->open ? AU_LOG_DEBUG : AU_LOG_INFO;
+    bool quiet = call->method && call->method->share != RPC_WORK;
+    enum au_log_level level = quiet ? AU_LOG_DEBUG : AU_LOG_INFO;
     if (!host->log_enabled(level))
         return;
     const struct au_log_field fields[] = {
@@ -475,7 +518,7 @@ static void name_call(struct rpc_call *call)
 static bool authorized(struct rpc_call *call)
 {
     const struct api_grpc_config *config = &call->server->config;
-    if (!config->authorize || call->method->open)
+    if (!config->authorize || call->method->share != RPC_WORK)
         return true;
     char *given = metadata_of(call, "authorization");
     char *peer = grpc_call_get_peer(call->core);
@@ -505,6 +548,41 @@ static void refuse_unknown(struct rpc_call *call)
     rpc_fail_status(call, GRPC_STATUS_UNIMPLEMENTED, AURICLE_E_UNSUPPORTED, fault.text, 0);
 }
 
+/* The one of that kind that can best be missed; NULL: all are wanted. The newest come first. */
+static struct rpc_call *find_idle(const struct rpc_server *server, enum rpc_share share)
+{
+    int64_t untaken_ns = au_now_ns() - (int64_t)(UNTAKEN_SECONDS * 1e9);
+    struct rpc_call *found = NULL;
+    for (struct rpc_call *call = server->calls; call; call = call->next)
+        if (call->counted && call->method->share == share &&
+            (share == RPC_CHECK || call->waiting || (call->ending && call->ended_ns < untaken_ns)))
+            found = call;
+    return found;
+}
+
+/* A place among the calls of its kind. One that has said nothing yet gives way to a new one, and a
+ * check to the next, for they take no time: so none can be kept from asking.                     */
+static bool take_place(struct rpc_call *call)
+{
+    static const size_t most[RPC_N_SHARES] = {
+        [RPC_WORK] = MAX_WORK, [RPC_CHECK] = MAX_CHECKS, [RPC_WATCH] = MAX_WATCHES};
+    struct rpc_server *server = call->server;
+    enum rpc_share share = call->method->share;
+    bool full = server->n_sharing[share] >= most[share];
+    struct rpc_call *idle = full ? find_idle(server, share) : NULL;
+    if (full && !idle) {
+        cut(call, GRPC_STATUS_RESOURCE_EXHAUSTED, AURICLE_E_LIMIT,
+            "the server has as many calls of this kind as it takes; come again later");
+        return false;
+    }
+    if (idle)
+        cut(idle, GRPC_STATUS_RESOURCE_EXHAUSTED, AURICLE_E_LIMIT,
+            "the server has as many calls as it takes, and this one was the idlest");
+    server->n_sharing[share]++;
+    call->counted = true;
+    return true;
+}
+
 static void begin(struct rpc_call *call)
 {
     call->began_ns = au_now_ns();
@@ -515,11 +593,17 @@ static void begin(struct rpc_call *call)
         return;
     call->method = rpc_server_method((const char *)GRPC_SLICE_START_PTR(call->details.method),
                                      GRPC_SLICE_LENGTH(call->details.method));
+    /* Refusals that nobody takes add up too. Checks are few at any time. */
+    if (call->server->n_calls > MAX_CALLS && !(call->method && call->method->share == RPC_CHECK)) {
+        cut(call, GRPC_STATUS_RESOURCE_EXHAUSTED, AURICLE_E_LIMIT,
+            "the server has as many calls as it takes; come again later");
+        return;
+    }
     if (!call->method) {
         refuse_unknown(call);
         return;
     }
-    if (!authorized(call))
+    if (!authorized(call) || !take_place(call))
         return;
     call->state = au_calloc(1, call->method->state_bytes + 1);
     if (!call->state) {
@@ -528,6 +612,9 @@ static void begin(struct rpc_call *call)
     }
     call->begun = true;
     call->method->begin(call);
+    call->waiting = call->receiving && !rpc_ended(call);
+    if (call->waiting)
+        rpc_call_ticks(call, RPC_TICK_RARELY);
 }
 
 static void on_accepted(struct rpc_event *event, bool ok)
@@ -569,12 +656,26 @@ void rpc_server_leave(struct rpc_server *server, struct rpc_call *call)
     server->n_calls--;
 }
 
+/* The C core does not tell how much of a message has come: one that may be large has the time that
+ * the largest would take.                                                                        */
+static bool is_late(const struct rpc_call *call)
+{
+    const struct api_grpc_config *config = &call->server->config;
+    double limit = config->message_seconds;
+    if (call->method->uploads)
+        limit += (double)config->max_message_bytes / LEAST_UPLOAD_RATE;
+    return (call->waiting || call->method->share == RPC_CHECK) && rpc_call_seconds(call) > limit;
+}
+
 void rpc_server_tick(struct rpc_server *server, bool all)
 {
     struct rpc_call *next;
     for (struct rpc_call *call = server->calls; call; call = next) {
         rpc_call_ref(call); /* a tick may end it */
-        if (call->begun && !rpc_ended(call) && call->method->tick && (all || call->ticks))
+        if (call->begun && is_late(call))
+            cut(call, GRPC_STATUS_DEADLINE_EXCEEDED, AURICLE_E_TIMEOUT,
+                "the call's message did not come in time");
+        else if (call->begun && !rpc_ended(call) && call->method->tick && (all || call->ticks))
             call->method->tick(call);
         next = call->next;
         rpc_call_unref(call);

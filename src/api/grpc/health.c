@@ -121,11 +121,17 @@ static void destroy_watch(struct rpc_call *call)
 }
 
 const struct rpc_method rpc_health_methods[] = {
-    {.path = "/grpc.health.v1.Health/Check", .open = true, .begin = rpc_receive, .message = check},
-    {.path = "/grpc.health.v1.Health/List", .open = true, .begin = rpc_receive, .message = list},
+    {.path = "/grpc.health.v1.Health/Check",
+     .share = RPC_CHECK,
+     .begin = rpc_receive,
+     .message = check},
+    {.path = "/grpc.health.v1.Health/List",
+     .share = RPC_CHECK,
+     .begin = rpc_receive,
+     .message = list},
     {.path = "/grpc.health.v1.Health/Watch",
      .state_bytes = sizeof(struct health),
-     .open = true,
+     .share = RPC_WATCH,
      .begin = rpc_receive,
      .message = watch,
      .tick = tick_watch,

@@ -62,6 +62,7 @@ struct api_grpc_config {
     uint64_t max_buffered_bytes; /* of messages that are still arriving; 0: 512 MB. The library
                                     ends calls when it is exceeded */
     int keepalive_seconds;       /* a ping to a silent client that often; 0: 30 */
+    double message_seconds;      /* for a call's first message; 0: 15. A recording has more */
     /* For recordings over 16 MiB, in files without a name; NULL: the temporary one. */
     const char *spool_folder;
     /* Asked on the gRPC thread for every call but those of the health service. key: what follows

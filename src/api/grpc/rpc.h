@@ -35,10 +35,16 @@ void rpc_post(struct rpc_server *server, struct rpc_event *event, bool ok);
 
 struct rpc_call; /* one call, from its first metadata to its end */
 
+/* Calls are counted by what they are, so that nobody without a key can keep out those who have one,
+ * and nobody at all the question whether the server lives. The last two need no key, and are
+ * logged quietly.                                                                                */
+enum rpc_share { RPC_WORK, RPC_CHECK, RPC_WATCH, RPC_N_SHARES };
+
 struct rpc_method {
     const char *path;   /* "/auricle.v1.Auricle/Transcribe" */
     size_t state_bytes; /* zeroed memory per call: rpc_call_state */
-    bool open;          /* no key is asked for, and it is logged quietly */
+    enum rpc_share share;
+    bool uploads; /* its message may be a recording, which takes its time to arrive */
     /* Let in: usually asks for the first message. */
     void (*begin)(struct rpc_call *call);
     /* The message that rpc_receive asked for; borrowed. NULL: the client sends no more. */
@@ -103,7 +109,7 @@ void rpc_fail_status(struct rpc_call *call, grpc_status_code status, enum auricl
                      const char *sentence, double retry_after_seconds);
 bool rpc_ended(const struct rpc_call *call); /* ended by us, or over */
 
-/* How often `tick` is called from now on. */
+/* How often `tick` is called from now on. Until the first message it is rarely. */
 void rpc_call_ticks(struct rpc_call *call, enum rpc_tick often);
 
 /* A call that was routed: created by the server, given back by rpc_call_unref. */
@@ -130,7 +136,7 @@ struct rpc_server {
 
     /* Of the gRPC thread. */
     struct rpc_call *calls; /* all of them */
-    size_t n_calls, n_ticking[RPC_N_TICKS];
+    size_t n_calls, n_ticking[RPC_N_TICKS], n_sharing[RPC_N_SHARES];
     bool accepting;          /* a call waits to be accepted */
     bool stopping, finished; /* shutdown began; the C core has let go of everything */
     struct rpc_event stop, drain, shut_down;

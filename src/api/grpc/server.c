@@ -18,9 +18,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define MAX_CALLS              4096 /* of all connections together; each is a few hundred bytes */
-#define DEFAULT_MESSAGE_BYTES  ((size_t)100 * 1000 * 1000)
-#define DEFAULT_BUFFERED_BYTES ((uint64_t)512 << 20)
+#define DEFAULT_MESSAGE_SECONDS 15.0
+#define DEFAULT_MESSAGE_BYTES   ((size_t)100 * 1000 * 1000)
+#define DEFAULT_BUFFERED_BYTES  ((uint64_t)512 << 20)
 
 #define server_of(event, member) \
     ((struct rpc_server *)(void *)((char *)(event)-offsetof(struct rpc_server, member)))
@@ -72,7 +72,7 @@ static void *poll_queue(void *context)
 /* One call at a time waits to be accepted; the C core keeps the others meanwhile. */
 static void accept_next(struct rpc_server *server)
 {
-    if (server->accepting || server->stopping || server->n_calls >= MAX_CALLS)
+    if (server->accepting || server->stopping)
         return;
     struct rpc_call *call = rpc_call_create(server);
     if (!call)
@@ -321,6 +321,8 @@ static enum auricle_error check_config(struct api_grpc_config *config, struct au
         config->max_buffered_bytes = DEFAULT_BUFFERED_BYTES;
     if (!config->keepalive_seconds)
         config->keepalive_seconds = 30;
+    if (!(config->message_seconds > 0))
+        config->message_seconds = DEFAULT_MESSAGE_SECONDS;
     if (!config->host || config->port < 0 || config->port > 65535)
         return au_fail(fault, AURICLE_E_INVALID, "gRPC port %d is not between 0 and 65535",
                        config->port);
@@ -355,6 +357,7 @@ static struct rpc_server *make(const struct api_grpc_config *config,
     }
     server->host = *host;
     server->config = (struct api_grpc_config){.max_message_bytes = config->max_message_bytes,
+                                              .message_seconds = config->message_seconds,
                                               .authorize = config->authorize,
                                               .release = config->release,
                                               .context = config->context};

@@ -1,10 +1,11 @@
 /* Transcribe, TranscribeStream and ListModels.
  *
  * A call asks for a place before its message is received, so a full server refuses without
- * having taken 100 MB in. Once the message is there its place grows by what it costs: the
- * message, and its audio in a file without a name, which is what decoding reads. The audio is
- * copied in steps, and other calls have their turn between them. Then the service has the
- * request, and the sink below packs what it is told.                                             */
+ * having taken 100 MB in. Where the message does not come soon the place is given back, for the
+ * client may be silent, and asked for again. Once the message is there its place grows by what
+ * it costs: the message, and its audio in a file without a name, which is what decoding reads.
+ * The audio is copied in steps, and other calls have their turn between them. Then the service
+ * has the request, and the sink below packs what it is told.                                     */
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@
 
 struct transcribe {
     bool streaming;
-    struct service_ticket *ticket;
+    bool arrived;                  /* the message has */
+    struct service_ticket *ticket; /* NULL: given back, or handed on */
 
     /* Until the service has the request. */
     grpc_byte_buffer *message;
@@ -248,14 +250,44 @@ static enum auricle_error unpack(struct rpc_call *call, struct transcribe *t,
     return rpc_recognition_init(rpc_call_host(call), t->asked->config, &t->recognition, fault);
 }
 
+static bool admit(struct rpc_call *call, struct transcribe *t)
+{
+    const struct api_grpc_host *host = rpc_call_host(call);
+    struct au_fault fault = {0};
+    double retry_after = 1;
+    if (host->draining(host->service)) {
+        rpc_fail_status(call, GRPC_STATUS_UNAVAILABLE, AURICLE_E_LIMIT, "the server is stopping",
+                        1);
+        return false;
+    }
+    enum auricle_error error = host->admit(host->service, CALL_BYTES, &t->ticket, &retry_after,
+                                           &fault);
+    if (error)
+        rpc_fail(call, error, fault.text, retry_after);
+    return !error;
+}
+
+/* Others, and the end of the server, do not wait for a message that may never come. */
+static void tick(struct rpc_call *call)
+{
+    struct transcribe *t = rpc_call_state(call);
+    if (t->arrived || rpc_call_seconds(call) < rpc_call_server(call)->config.message_seconds)
+        return;
+    rpc_call_host(call)->ticket_release(t->ticket);
+    t->ticket = NULL;
+}
+
 static void on_message(struct rpc_call *call, grpc_byte_buffer *message)
 {
     struct transcribe *t = rpc_call_state(call);
     struct au_fault fault = {0};
+    t->arrived = true;
     if (!message) {
         rpc_fail(call, AURICLE_E_INVALID, "the call came without a request", 0);
         return;
     }
+    if (!t->ticket && !admit(call, t))
+        return;
     t->receive_seconds = rpc_call_seconds(call);
     uint64_t bytes = grpc_byte_buffer_length(message);
     enum auricle_error error = rpc_call_host(call)->ticket_grow(t->ticket, 2 * bytes, &fault);
@@ -290,19 +322,8 @@ static void begin_either(struct rpc_call *call, bool streaming)
     t->call = call;
     t->fd = -1;
     t->done.run = finish;
-    struct au_fault fault = {0};
-    double retry_after = 1;
-    if (host->draining(host->service)) {
-        rpc_fail_status(call, GRPC_STATUS_UNAVAILABLE, AURICLE_E_LIMIT, "the server is stopping",
-                        1);
+    if (!admit(call, t))
         return;
-    }
-    enum auricle_error error = host->admit(host->service, CALL_BYTES, &t->ticket, &retry_after,
-                                           &fault);
-    if (error) {
-        rpc_fail(call, error, fault.text, retry_after);
-        return;
-    }
     host->count_request(host->metrics, SERVICE_GRPC);
     rpc_receive(call);
 }
@@ -371,14 +392,18 @@ static void list_models(struct rpc_call *call, grpc_byte_buffer *message)
 const struct rpc_method rpc_transcribe_methods[] = {
     {.path = "/auricle.v1.Auricle/Transcribe",
      .state_bytes = sizeof(struct transcribe),
+     .uploads = true,
      .begin = begin,
      .message = on_message,
+     .tick = tick,
      .over = over,
      .destroy = destroy},
     {.path = "/auricle.v1.Auricle/TranscribeStream",
      .state_bytes = sizeof(struct transcribe),
+     .uploads = true,
      .begin = begin_streaming,
      .message = on_message,
+     .tick = tick,
      .over = over,
      .destroy = destroy},
     {.path = "/auricle.v1.Auricle/ListModels", .begin = rpc_receive, .message = list_models},
