@@ -390,6 +390,8 @@ static void complete_beams(struct recog_search *s)
     struct candidate list[RECOG_MAX_BEAM * RECOG_MAX_TOP];
     int n = collect(s, list), n_next = 0;
     if (n == 0) { /* logits that are no numbers: what was written so far is all there is */
+        for (int i = 0; i < s->n_live; i++)
+            s->live[i].ended = true;
         keep_unfinished(s);
         finish(s);
         return;
@@ -448,6 +450,7 @@ void recog_search_result(const struct recog_search *s, struct recog_search_resul
     out->sum_logprob = h->sum;
     out->avg_logprob = (float)(h->sum / (h->n_tokens + 1));
     out->no_speech_prob = s->no_speech_prob;
+    out->ended = h->ended;
     out->n_steps = s->n_steps;
 }
 

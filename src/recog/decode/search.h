@@ -36,6 +36,7 @@ struct recog_search_result {
     double sum_logprob; /* end-of-text included when it was sampled */
     float avg_logprob;  /* sum / (n_tokens + 1) */
     float no_speech_prob;
+    bool ended;  /* end-of-text was sampled, or nothing could be; else the text is cut short */
     int n_steps; /* decoder calls */
 };
 

@@ -9,10 +9,11 @@
  * time: a session without a window in work holds next to nothing. When other sessions have all
  * seats, this one goes on with the windows it has in work, or waits.
  *
- * A model sometimes ends its text long before the speech in the window ends. The sequential form
- * would begin the next window there; so does this one: the unheard rest moves to the front of its
- * slot and is decoded as another window, in the same place of the order. So are the two halves of a
- * window whose text went round in circles at every temperature.                                  */
+ * A model sometimes ends its text long before the speech in the window ends, or its text fills
+ * the room for tokens. The sequential form would begin the next window there; so does this one:
+ * the unheard rest moves to the front of its slot and is decoded as another window, in the same
+ * place of the order. So are the two halves of a window whose text went round in circles at
+ * every temperature.                                                                             */
 #include "recog/longform/batched.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@ enum {
     REST_MIN_MS = 2000,     /* a shorter rest is left: silence and padding around the last words */
     REST_ADVANCE_MS = 1000, /* text that ends before this leaves no rest, so that there is an end */
     STAMP_MS = 20,
+    FRAME_MS = 10, /* of log-mel */
     SAMPLES_PER_MS = AUDIO_RATE_HZ / 1000,
 };
 
@@ -218,19 +220,44 @@ static enum auricle_error emit(struct slot *slot)
     return AURICLE_OK;
 }
 
+static bool ends_in_text(const struct recog_task *task)
+{
+    const struct recog_search_result *best = &task->decoded.best;
+    return best->tokens[best->n_tokens - 1] < task->session->engine->specials->timestamp_begin;
+}
+
+/* Is the last piece what was said behind the last pair of timestamps until the room for tokens was
+ * used up? It is heard again with what follows, unless it goes round in circles: that is what
+ * halves are for.                                                                                */
+static bool has_loose_tail(const struct batched *b, const struct slot *slot)
+{
+    const struct recog_task *task = slot->task;
+    const struct recog_search_result *best = &task->decoded.best;
+    if (best->ended || task->n_pieces < 2 || !ends_in_text(task))
+        return false;
+    const struct recog_span *last = &task->pieces[task->n_pieces - 1].span;
+    return last->first + last->n == (size_t)best->n_tokens &&
+           !(b->session->settings.options.filter && recog_task_loops(slot->task));
+}
+
 /* Where the text ends when the model stopped well before the end of the window's speech, in
  * milliseconds from its beginning; 0 when all was heard. A lone last timestamp says that nothing
- * follows: it is believed where no detector has said that everything in the window is speech.    */
-static int64_t heard_until(const struct batched *b, const struct slot *slot)
+ * follows, if end-of-text does: it is believed where no detector has said that everything in the
+ * window is speech.                                                                              */
+static int64_t heard_until(const struct batched *b, const struct slot *slot, bool loose_tail)
 {
     const struct recog_task *task = slot->task;
     const struct recog_search_result *best = &task->decoded.best;
     int32_t begin = b->session->engine->specials->timestamp_begin;
     bool detector = b->session->settings.options.vad != AURICLE_VAD_OFF;
-    if (task->decoded.silence || best->n_tokens < 2 || best->tokens[best->n_tokens - 1] < begin ||
-        (task->single_ending && !detector))
+    int64_t heard = task->advance * FRAME_MS;
+    if (task->decoded.silence || best->n_tokens < 2)
         return 0;
-    int64_t heard = (int64_t)(best->tokens[best->n_tokens - 1] - begin) * STAMP_MS;
+    if (!loose_tail) {
+        if (ends_in_text(task) || (task->single_ending && best->ended && !detector))
+            return 0;
+        heard = (int64_t)(best->tokens[best->n_tokens - 1] - begin) * STAMP_MS;
+    }
     int64_t all = recog_timeline_length(&slot->timeline) / SAMPLES_PER_MS;
     return heard >= REST_ADVANCE_MS && all - heard > REST_MIN_MS ? heard : 0;
 }
@@ -320,10 +347,13 @@ static enum auricle_error hear_on(struct batched *b, struct slot *slot, bool *ag
     *again = true;
     if (must_split(b, slot))
         return begin_first_half(b, slot);
+    bool loose_tail = has_loose_tail(b, slot);
+    int64_t heard = heard_until(b, slot, loose_tail);
+    if (heard && loose_tail)
+        slot->task->n_pieces--;
     enum auricle_error error = emit(slot);
     if (error)
         return error;
-    int64_t heard = heard_until(b, slot);
     int64_t last = heard ? heard * SAMPLES_PER_MS : recog_timeline_length(&slot->timeline);
     b->done = (double)recog_timeline_map(&slot->timeline, last, RECOG_SIDE_END) / AUDIO_RATE_HZ;
     if (heard)
