@@ -98,6 +98,32 @@ static void lay_out(struct text_specials *s, int32_t n_text, int n_languages)
     s->timestamp_begin = id;
 }
 
+/* Decoding tells text, end-of-text and times apart by the order of their ids: the timestamps come
+ * behind all else. Languages that somebody has taught a model may come behind the timestamps.    */
+static enum auricle_error check_order(const struct text_specials *s, struct au_fault *fault)
+{
+    const int32_t fixed[] = {s->eot,    s->sot,      s->translate, s->transcribe,
+                             s->sot_lm, s->sot_prev, s->no_speech, s->no_timestamps};
+    const int32_t begin = s->timestamp_begin;
+    int32_t wrong = -1;
+    if (begin < 0)
+        return AURICLE_OK;
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+        wrong = wrong < 0 && fixed[i] >= begin ? fixed[i] : wrong;
+    for (int i = 0; i < s->n_languages; i++) {
+        const int32_t id = s->language[i];
+        wrong = wrong < 0 && id >= begin && id - begin < TEXT_N_TIMESTAMPS ? id : wrong;
+    }
+    if (wrong < 0)
+        return AURICLE_OK;
+    char name[TEXT_SPECIAL_MAX_BYTES];
+    const size_t n = text_specials_text(s, wrong, name);
+    return au_fail(fault, AURICLE_E_UNSUPPORTED,
+                   "the vocabulary has %.*s at id %d and <|0.00|> at %d: a Whisper model's "
+                   "timestamps come behind its other special tokens",
+                   (int)n, name, wrong, begin);
+}
+
 enum auricle_error text_specials_complete(struct text_specials *s, size_t n_text, size_t n_model,
                                           struct au_fault *fault)
 {
@@ -122,7 +148,7 @@ enum auricle_error text_specials_complete(struct text_specials *s, size_t n_text
     if (s->timestamp_begin < 0 && s->no_timestamps >= 0)
         s->timestamp_begin = s->no_timestamps + 1;
     s->multilingual = s->eot != N_TEXT_ENGLISH && s->n_languages > 1;
-    return AURICLE_OK;
+    return check_order(s, fault);
 }
 
 size_t text_specials_text(const struct text_specials *s, int32_t id,

@@ -25,7 +25,7 @@ void text_specials_name(struct text_specials *specials, const char *text, size_t
  * follow from the sizes: text tokens, end of text, start, languages, six more, 1501 timestamps.
  *   n_text   ids of text tokens are below this
  *   n_model  rows of the model's output projection; 0 unknown
- * Errors: UNSUPPORTED when the sizes are none of Whisper's.                                      */
+ * Errors: UNSUPPORTED when the sizes are none of Whisper's, or the timestamps do not come last.  */
 AURICLE_MUST_CHECK enum auricle_error text_specials_complete(struct text_specials *specials,
                                                              size_t n_text, size_t n_model,
                                                              struct au_fault *fault);

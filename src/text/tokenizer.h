@@ -44,7 +44,7 @@ struct text_vocab {
 };
 
 /* Build from a vocabulary. When it names no specials they are derived from n_model_vocab.
- * Errors: FORMAT, NOMEM, UNSUPPORTED (no end-of-text).                                          */
+ * Errors: FORMAT, NOMEM, UNSUPPORTED (no end-of-text, or it and its like behind the timestamps). */
 AURICLE_MUST_CHECK enum auricle_error text_tokenizer_create(const struct text_vocab *vocab,
                                                             struct text_tokenizer **out,
                                                             struct au_fault *fault);

@@ -145,6 +145,24 @@ static void nothing_allowed_gives_no_candidate(void **state)
     assert_int_equal(pick.n, 0);
 }
 
+/* The tokenizer refuses such a vocabulary; the filter leaves nothing to read before its row. */
+static void an_end_behind_the_timestamps_is_no_harm(void **state)
+{
+    (void)state;
+    struct recog_rules rules = test_rules(true);
+    const int32_t seq[] = {5, BEGIN + 3};
+    rules.eot = BEGIN + 10;
+    for (int i = 0; i < 2; i++) {
+        struct recog_pick pick;
+        float logits[VOCAB];
+        for (int id = 0; id < VOCAB; id++)
+            logits[id] = (float)(id % 7);
+        pick_row(&rules, kern_select(KERN_N_LEVELS), logits, seq, 2, 1, i ? 1.0F : 0.0F, 7, &pick);
+        assert_int_equal(pick.n, 1);
+        assert_true(pick.id[0] >= BEGIN + 3);
+    }
+}
+
 static void samples_follow_the_distribution(void **state)
 {
     (void)state;
@@ -435,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(candidates_follow_the_rules),
         cmocka_unit_test(nothing_allowed_gives_no_candidate),
+        cmocka_unit_test(an_end_behind_the_timestamps_is_no_harm),
         cmocka_unit_test(samples_follow_the_distribution),
         cmocka_unit_test(a_wide_beam_with_patience_finds_the_best),
         cmocka_unit_test(every_search_gives_its_cells_back),

@@ -255,6 +255,53 @@ static void ids_outside_the_model_are_refused(void **state)
     }
 }
 
+/* The decoder tells text from times by their ids alone. */
+static void timestamps_before_other_marks_are_refused(void **state)
+{
+    (void)state;
+    enum { N = 10, BEGIN = 300 };
+    static const char *const TEXTS[N] = {"<|endoftext|>", "<|startoftranscript|>",
+                                         "<|translate|>", "<|transcribe|>",
+                                         "<|startoflm|>", "<|startofprev|>",
+                                         "<|nospeech|>",  "<|notimestamps|>",
+                                         "<|de|>",        "<|0.00|>"};
+    for (int i = -1; i < N - 1; i++) {
+        int32_t ids[N] = {256, 257, 258, 259, 260, 261, 262, 263, 264, BEGIN};
+        struct small_vocab v;
+        struct text_tokenizer *t = NULL;
+        struct au_fault fault = {0};
+        small_vocab_init(&v, NULL, 0);
+        v.vocab.special_text = TEXTS;
+        v.vocab.special_id = ids;
+        v.vocab.n_special = N;
+        v.vocab.n_model_vocab = 2000;
+        if (i >= 0)
+            ids[i] = BEGIN + 1500;
+        enum auricle_error error = text_tokenizer_create(&v.vocab, &t, &fault);
+        assert_int_equal(error, i < 0 ? AURICLE_OK : AURICLE_E_UNSUPPORTED);
+        if (i >= 0)
+            assert_non_null(strstr(fault.text, TEXTS[i]));
+        text_tokenizer_destroy(t);
+    }
+}
+
+static void a_language_behind_the_timestamps_is_taken(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {"<|endoftext|>", "<|startoftranscript|>", "<|0.00|>",
+                                        "<|yue|>"};
+    static const int32_t IDS[] = {256, 257, 300, 1801};
+    struct small_vocab v;
+    small_vocab_init(&v, NULL, 0);
+    v.vocab.special_text = TEXTS;
+    v.vocab.special_id = IDS;
+    v.vocab.n_special = 4;
+    v.vocab.n_model_vocab = 1802;
+    struct text_tokenizer *t = make(&v.vocab);
+    assert_int_equal(text_tokenizer_specials(t)->language[99], 1801);
+    text_tokenizer_destroy(t);
+}
+
 static void names_win_over_sizes(void **state)
 {
     (void)state;
@@ -770,6 +817,8 @@ int main(void)
         cmocka_unit_test(sizes_give_the_special_ids),
         cmocka_unit_test(sizes_of_no_whisper_model_are_refused),
         cmocka_unit_test(ids_outside_the_model_are_refused),
+        cmocka_unit_test(timestamps_before_other_marks_are_refused),
+        cmocka_unit_test(a_language_behind_the_timestamps_is_taken),
         cmocka_unit_test(names_win_over_sizes),
         cmocka_unit_test(decoding_leaves_timestamps_out),
         cmocka_unit_test(streamed_text_equals_whole_text),

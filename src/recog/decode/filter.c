@@ -54,8 +54,8 @@ static void allow(struct recog_filter *f, const int32_t *sampled, size_t n)
     bool before_last = n < 2 || sampled[n - 2] >= rules->timestamp_begin;
     if (last && before_last)
         f->s0 = f->s1; /* a pair is complete: text must follow */
-    else if (last)
-        f->t0 = (size_t)rules->eot; /* a pair is open: its second half, or the end */
+    else if (last)     /* a pair is open: its second half, or the end */
+        f->t0 = (size_t)rules->eot < begin ? (size_t)rules->eot : begin;
     for (size_t i = n; i-- > 0 && f->s0 < f->s1;) {
         if (sampled[i] < rules->timestamp_begin)
             continue;
