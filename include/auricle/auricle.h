@@ -129,10 +129,10 @@ struct auricle_options {
 
     /* Context. */
     bool condition_on_previous_text;
-    const char *initial_prompt; /* NULL: none */
-    bool carry_initial_prompt;
-    const char *prefix;   /* begins the first window's text; NULL: none */
-    const char *hotwords; /* words to expect, told to every window; NULL: none */
+    const char *initial_prompt; /* before every window; sequential: the first alone. NULL: none */
+    bool carry_initial_prompt;  /* sequential: before every window too */
+    const char *prefix;         /* begins the first window's text; NULL: none */
+    const char *hotwords;       /* words to expect, told to every window; NULL: none */
 
     /* Tokens. */
     const int32_t *suppress_tokens; /* ids never sampled; -1 stands for the non-speech set */
@@ -204,7 +204,7 @@ struct auricle_segment {
     const float *token_logprobs; /* natural logarithm, of each token */
     size_t n_tokens;
     float temperature, avg_logprob, compression_ratio, no_speech_prob;
-    const char *language;             /* code */
+    const char *language;             /* code; what is spoken, in a translation too */
     const struct auricle_word *words; /* NULL without word_timestamps */
     size_t n_words;
     const char *filtered_by; /* name of the rule that dropped it; NULL: kept */

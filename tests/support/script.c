@@ -93,6 +93,8 @@ void au_test_script_run(struct au_test_script *script, struct auricle_engine *en
         struct recog_row *row = &unit->rows[i];
         for (int c = 0; c < row->n_choose; c++)
             row->choose_prob[c] = script->language;
+        script->n_prompted += row->model.n_past == 0 &&
+                              row->model.tokens[0] == engine->specials->sot_prev;
         align(engine, row);
         if (row->rules)
             speak(script, row);

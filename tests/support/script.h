@@ -17,6 +17,7 @@ struct au_test_script {
     bool each_search;         /* the n-th text searched for: one for each temperature tried */
     const float *logprobs;    /* [n_lines] of a line's tokens; NULL: -0.1 */
     int n_said;               /* lines begun */
+    int n_prompted;           /* decodings that began with text from before the window */
     float language;           /* probability that every language gets where one is asked for */
     int32_t tokens[AU_TEST_SCRIPT_TOKENS]; /* of the present line, then end-of-text */
     size_t n_tokens;
