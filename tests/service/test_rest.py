@@ -243,6 +243,16 @@ class Streams(Case):
             self.assertEqual("".join(w["word"] for w in event["words"]).replace(" ", ""),
                              event["delta"].replace(" ", ""))
 
+    def test_log_probabilities_in_a_stream(self):
+        asked = [("include[]", "logprobs"), ("temperature", "0")]
+        whole = SERVER.transcribe(asked).json()
+        *deltas, end = SERVER.transcribe(asked + [("stream", "true")]).events()
+        self.assertTrue(deltas)
+        self.assertEqual(sum((delta["logprobs"] for delta in deltas), []), end["logprobs"])
+        self.assertEqual([t["bytes"] for t in end["logprobs"]],
+                         [t["bytes"] for t in whole["logprobs"]])
+        self.assertNotIn("logprobs", SERVER.transcribe([("stream", "true")]).events()[-1])
+
     def test_what_cannot_begin_fails_as_json(self):
         answer = SERVER.transcribe([("stream", "true")], b"this is no recording")
         self.expect_error(answer, 400)

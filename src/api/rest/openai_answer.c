@@ -82,19 +82,18 @@ static void put_token(struct au_json_writer *w, const char *bytes, size_t n, flo
 }
 
 /* Of every token of the text; timestamps are none. */
-static void put_logprobs(struct au_json_writer *w, const struct service_outcome *outcome)
+static void put_logprobs(struct au_json_writer *w, const struct auricle_engine *engine,
+                         const struct auricle_segment *segments, size_t n)
 {
     au_json_key(w, "logprobs");
     au_json_open_array(w);
-    for (size_t i = 0; i < outcome->result->n_segments; i++) {
-        const struct auricle_segment *segment = &outcome->result->segments[i];
-        for (size_t j = 0; j < segment->n_tokens; j++) {
-            size_t n;
-            const char *bytes = auricle_token_bytes(outcome->engine, segment->tokens[j], &n);
-            if (n)
-                put_token(w, bytes, n, segment->token_logprobs[j]);
+    for (const struct auricle_segment *s = segments; s < segments + n; s++)
+        for (size_t i = 0; i < s->n_tokens; i++) {
+            size_t n_bytes;
+            const char *bytes = auricle_token_bytes(engine, s->tokens[i], &n_bytes);
+            if (n_bytes)
+                put_token(w, bytes, n_bytes, s->token_logprobs[i]);
         }
-    }
     au_json_close_array(w);
 }
 
@@ -105,7 +104,7 @@ static void put_json(struct au_json_writer *w, const struct rest_job *job,
     put_stripped(w, "text", outcome->result->text);
     put_languages(w, job, outcome->result);
     if (p->logprobs)
-        put_logprobs(w, outcome);
+        put_logprobs(w, outcome->engine, outcome->result->segments, outcome->result->n_segments);
     put_usage_seconds(w, outcome->result);
 }
 
@@ -222,6 +221,8 @@ void openai_write_segment(struct rest_job *job, const struct auricle_segment *se
     recog_json_time(&w, "end", segment->end);
     if (p->word_times)
         put_words(&w, segment, 1);
+    if (p->logprobs)
+        put_logprobs(&w, service_request_engine(job->work), segment, 1);
     au_json_close_object(&w);
     au_buf_puts(out, "\n\n");
 }
@@ -230,13 +231,17 @@ void openai_write_end(const struct rest_job *job, const struct service_outcome *
                       struct au_buf *out)
 {
     struct au_json_writer w;
+    const struct openai_params *p = job->params;
+    const struct auricle_result *result = outcome->result;
     au_buf_puts(out, "data: ");
     au_json_writer_init(&w, out, 0);
     au_json_open_object(&w);
     au_json_add_string(&w, "type", "transcript.text.done");
-    put_stripped(&w, "text", outcome->result->text);
-    put_languages(&w, job, outcome->result);
-    put_usage_tokens(&w, outcome->result);
+    put_stripped(&w, "text", result->text);
+    put_languages(&w, job, result);
+    if (p->logprobs)
+        put_logprobs(&w, outcome->engine, result->segments, result->n_segments);
+    put_usage_tokens(&w, result);
     au_json_close_object(&w);
     au_buf_puts(out, "\n\n");
 }

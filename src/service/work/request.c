@@ -294,6 +294,11 @@ enum auricle_error service_request_start(struct service *service,
     return AURICLE_OK;
 }
 
+const struct auricle_engine *service_request_engine(const struct service_request *request)
+{
+    return service_engine_get(request->work.lease);
+}
+
 void service_request_cancel(struct service_request *request)
 {
     atomic_store(&request->work.cancelled, true);

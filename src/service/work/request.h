@@ -78,6 +78,8 @@ AURICLE_MUST_CHECK enum auricle_error service_request_start(struct service *serv
                                                             const struct service_sink *sink,
                                                             struct service_request **out,
                                                             struct au_fault *fault);
+/* What the tokens of its segments mean. For the sink, while it is told of them. */
+const struct auricle_engine *service_request_engine(const struct service_request *request);
 /* Ask it to end; on_done still comes. */
 void service_request_cancel(struct service_request *request);
 /* Give the handle back, after on_done or before (the request then goes on unless cancelled). */
