@@ -188,6 +188,7 @@ static void the_default_has_many_names(void **state)
                                  "gpt-4o-transcribe",
                                  "gpt-4o-mini-transcribe",
                                  "gpt-4o-mini-transcribe-2025-12-15",
+                                 "gpt-4o-transcribe-diarize",
                                  "gpt-transcribe"};
     struct auricle_engine *first = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

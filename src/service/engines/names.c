@@ -8,8 +8,12 @@
 
 bool service_name_is_default(const char *name)
 {
-    static const char *const names[] = {"whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe",
-                                        "gpt-4o-mini-transcribe-2025-12-15", "gpt-transcribe"};
+    static const char *const names[] = {"whisper-1",
+                                        "gpt-4o-transcribe",
+                                        "gpt-4o-mini-transcribe",
+                                        "gpt-4o-mini-transcribe-2025-12-15",
+                                        "gpt-4o-transcribe-diarize",
+                                        "gpt-transcribe"};
     if (!name || !*name)
         return true;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
