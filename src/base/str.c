@@ -45,6 +45,12 @@ bool au_str_starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool au_str_starts_nocase(const char *text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strnlen(text, n) == n && equal_nocase_n(text, prefix, n);
+}
+
 bool au_str_ends(const char *text, const char *suffix)
 {
     size_t n = strlen(text), m = strlen(suffix);

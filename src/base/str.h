@@ -12,6 +12,7 @@
 bool au_str_equal(const char *a, const char *b);        /* NULLs compare equal to NULL only */
 bool au_str_equal_nocase(const char *a, const char *b); /* ASCII case */
 bool au_str_starts(const char *text, const char *prefix);
+bool au_str_starts_nocase(const char *text, const char *prefix);
 bool au_str_ends(const char *text, const char *suffix);
 bool au_str_ends_nocase(const char *text, const char *suffix);
 size_t au_str_copy(char *out, size_t out_bytes,

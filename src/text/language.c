@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include <string.h>
+
 #include "base/str.h"
 
 struct language {
@@ -61,10 +63,25 @@ const char *text_language_name(int index)
     return index >= 0 && index < TEXT_N_LANGUAGES ? LANGUAGES[index].name : NULL;
 }
 
+/* Length of the language in a tag with regions or scripts, such as 2 of "en-US" or "zh_Hant_TW"; 0:
+ * it is none (BCP 47).                                                                           */
+static size_t primary_subtag(const char *text)
+{
+    static const char tag[] = "0123456789-_"
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t n = strspn(text, tag + 12), whole = strspn(text, tag);
+    bool ends = text[n] == '-' || text[n] == '_';
+    return ends && n >= 2 && n <= 3 && whole > n + 1 && !text[whole] ? n : 0;
+}
+
 int text_language_find(const char *text)
 {
     if (!text)
         return -1;
+    char code[4] = "";
+    memcpy(code, text, primary_subtag(text));
+    if (code[0])
+        text = code;
     for (size_t i = 0; i < sizeof ALIASES / sizeof ALIASES[0]; i++) {
         if (au_str_equal_nocase(text, ALIASES[i].alias)) {
             text = ALIASES[i].code;

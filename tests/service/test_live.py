@@ -269,6 +269,11 @@ class Refusals(Case):
         self.assertEqual(found[0], 101)
         self.assertTrue(taken_over(again).event()["resumed"])
 
+    def test_a_language_may_have_a_region(self):
+        stream = self.open(PCM.replace("=en", "=en-US"))
+        stream.say(type="CloseStream")
+        self.assertEqual(stream.to_the_end()[1].code, 1000)
+
     def test_audio_before_its_encoding(self):
         stream = self.open("/v1/stream")
         stream.send(b"\1\2\3\4")

@@ -214,6 +214,22 @@ class Bodies(Case):
         for name in ("keywords[]", "keywords"):
             self.heard(SERVER.transcribe([(name, "auricle"), (name, "speech")]))
 
+    def test_media_types_have_no_case(self):
+        body, content_type = form([("response_format", "text")], read(NOTE))
+        kind = content_type.replace("multipart/form-data", "Multipart/Form-Data")
+        answer = SERVER.ask("POST", TRANSCRIPTIONS, body, {"Content-Type": kind})
+        self.expect(answer, 200)
+        self.assertTrue(answer.type.startswith("text/plain"))
+        self.expect_error(SERVER.ask("POST", TRANSCRIPTIONS, b"{}",
+                                     {"Content-Type": "Application/JSON"}), 400, "file", "JSON")
+
+    def test_a_language_may_have_a_region(self):
+        for path in (TRANSCRIPTIONS, "/inference"):
+            answer = SERVER.transcribe([("language", "en-US"), ("response_format", "verbose_json")],
+                                       path=path)
+            self.assertEqual(answer.json()["language"], "english")
+        self.expect_error(SERVER.transcribe([("language", "xx-US")]), 400, "language", "xx-US")
+
     def test_fields_after_the_file(self):
         body, content_type = form([("response_format", "text")], read(NOTE), file_first=True)
         answer = SERVER.ask("POST", TRANSCRIPTIONS, body, {"Content-Type": content_type})

@@ -392,6 +392,8 @@ static void str_compares(void **state)
     assert_false(au_str_equal_nocase("MiB", "mI"));
     assert_true(au_str_starts("abc", "ab"));
     assert_false(au_str_starts("a", "ab"));
+    assert_true(au_str_starts_nocase("Text/Plain", "text/"));
+    assert_false(au_str_starts_nocase("tex", "text/"));
     assert_true(au_str_ends("a.wav", ".wav"));
     assert_false(au_str_ends("wav", ".wav"));
     assert_true(au_str_ends_nocase("A.WAV", ".wav"));

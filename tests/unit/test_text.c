@@ -722,6 +722,13 @@ static void languages_are_found_by_any_name(void **state)
     assert_int_equal(text_language_find("en"), 0);
     assert_int_equal(text_language_find("EN"), 0);
     assert_int_equal(text_language_find("English"), 0);
+    assert_int_equal(text_language_find("en-US"), 0);
+    assert_string_equal(text_language_code(text_language_find("zh_Hant_TW")), "zh");
+    assert_string_equal(text_language_code(text_language_find("haw-us")), "haw");
+    assert_string_equal(text_language_code(text_language_find("es-419")), "es");
+    const char *const unknown[] = {"en-", "xx-US", "english-US", "en US", "-en", "e-n", "en11", ""};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+        assert_int_equal(text_language_find(unknown[i]), -1);
     assert_string_equal(text_language_code(text_language_find("Castilian")), "es");
     assert_string_equal(text_language_code(text_language_find("yue")), "yue");
     assert_string_equal(text_language_name(text_language_find("ht")), "haitian creole");

@@ -101,7 +101,7 @@ static enum auricle_error take_queries(struct rest_upload *upload, struct http_r
 
 static bool is_form(const char *content_type)
 {
-    return content_type && au_str_starts(content_type, "multipart/");
+    return content_type && au_str_starts_nocase(content_type, "multipart/");
 }
 
 static enum auricle_error check_headers(const struct rest_upload *upload,
@@ -113,8 +113,9 @@ static enum auricle_error check_headers(const struct rest_upload *upload,
     int64_t length = http_request_length(request);
     if (length > 0 && (uint64_t)length > upload->max_bytes + (uint64_t)frame)
         return too_large(upload, fault);
-    if (type && (au_str_starts(type, "application/json") || au_str_starts(type, "text/") ||
-                 au_str_starts(type, "application/x-www-form-urlencoded")))
+    if (type &&
+        (au_str_starts_nocase(type, "application/json") || au_str_starts_nocase(type, "text/") ||
+         au_str_starts_nocase(type, "application/x-www-form-urlencoded")))
         return au_fail(fault, AURICLE_E_INVALID,
                        "the content type is %s; send multipart/form-data with a part named "
                        "\"file\", or the recording itself as audio/* or application/octet-stream",
