@@ -285,6 +285,14 @@ class Refusals(Case):
     def test_empty_file(self):
         self.expect_error(SERVER.transcribe(file=b""), 400, "file", "empty")
 
+    def test_a_recording_without_samples(self):
+        for fields in ([], [("stream", "true")], [("language", "en"), ("profile", "reference")]):
+            self.expect_error(SERVER.transcribe(fields, wav(b"")), 400, None, "0 samples",
+                              code="no_audio")
+        answer = SERVER.transcribe(file=wav(b""), path="/inference")
+        self.expect(answer, 400)
+        self.assertIn("0 samples", answer.json()["error"])
+
     def test_two_files(self):
         body, content_type = form([], read(NOTE))
         end = body.rindex(b"--" + content_type.split("=")[1].encode())

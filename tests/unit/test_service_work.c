@@ -280,6 +280,19 @@ static void a_request_is_told_of_everything_once(void **state)
     assert_string_equal(ear.model, "fake");
 }
 
+static void a_recording_without_samples_is_no_silence(void **state)
+{
+    (void)state;
+    static struct ear ear;
+    fake_media_set(0, AURICLE_OK);
+    struct service *service = start_service(NULL);
+    service_request_release(start_request(service, &ear, SERVICE_PRIORITY_WAITING));
+    wait_done(&ear);
+    stop_service(service);
+    assert_int_equal(ear.error, AURICLE_E_NO_AUDIO);
+    assert_non_null(strstr(ear.sentence, "0 samples"));
+}
+
 static void audio_is_heard_as_it_is_decoded(void **state)
 {
     (void)state;
@@ -811,6 +824,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(places_and_bytes_are_bounded),
         TEST(a_request_is_told_of_everything_once),
+        TEST(a_recording_without_samples_is_no_silence),
         TEST(audio_is_heard_as_it_is_decoded),
         TEST(what_fails_is_told_and_given_back),
         TEST(a_warning_of_the_media_is_passed_on),

@@ -190,6 +190,10 @@ static bool over(struct service_work *work, enum auricle_error error, const char
 {
     struct service_request *request = request_of(work);
     struct auricle_result *result = NULL;
+    if (!error && service_decode_length(request->decode) == 0) {
+        error = AURICLE_E_NO_AUDIO; /* an empty text would pass for silence */
+        sentence = "the recording is empty: 0 samples";
+    }
     struct service_outcome outcome = {.error = take_result(request, error, &result)};
     bool leased = atomic_load(&work->loan) == SERVICE_LOAN_HELD;
     outcome.sentence = sentence ? sentence : outcome.error ? "out of memory" : NULL;

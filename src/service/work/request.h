@@ -42,8 +42,8 @@ struct service_timings {
 };
 
 struct service_outcome {
-    enum auricle_error error;            /* OK, CANCELLED, or what failed */
-    const char *sentence;                /* of the error */
+    enum auricle_error error; /* OK, CANCELLED, NO_AUDIO (not one sample), or what failed */
+    const char *sentence;     /* of the error */
     const struct auricle_result *result; /* NULL with an error; what was final with CANCELLED */
     const char *model;                   /* its name as listed; NULL where it was not loaded */
     const struct auricle_engine *engine; /* what its tokens mean; as model */
