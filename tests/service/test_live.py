@@ -120,7 +120,8 @@ class Speech(Case):
         for piece in pieces(pcm() + SILENCE + SILENCE):
             stream.send(piece)
         events = stream.until("UtteranceEnd")
-        self.check_words(events)
+        words = self.check_words(events)
+        self.assertEqual(events[-1]["last_word_end"], words[-1]["end"])
         finals = [e for e in events if e["type"] == "Results" and e["is_final"]]
         self.assertTrue(finals[-1]["speech_final"])
         self.assertFalse(any(e["from_finalize"] for e in finals))

@@ -49,6 +49,7 @@ struct live_connection {
     bool finalize_pending; /* after it */
     struct http_timer idle, retry;
     _Atomic int n_finalizing; /* Finalize messages that are not answered */
+    double last_word_end;     /* of the utterance; negative: no word yet. Scheduler's thread */
 
     pthread_mutex_t lock; /* guards what follows */
     struct mail *first, *last;
@@ -83,7 +84,8 @@ static struct mail *write_mail(const struct live_connection *connection,
     const struct live_voice voice = {.request_id = connection->request_id,
                                      .model = connection->config.model,
                                      .vad_events = connection->config.vad_events,
-                                     .from_finalize = from_finalize};
+                                     .from_finalize = from_finalize,
+                                     .last_word_end = connection->last_word_end};
     struct au_buf text;
     struct mail *mail = NULL;
     au_buf_init(&text, 0);
@@ -107,6 +109,17 @@ static void put_mail(struct live_connection *connection, struct mail *mail)
     *link = connection->last = mail;
 }
 
+static void note_words(struct live_connection *connection, const struct auricle_stream_event *event)
+{
+    const struct auricle_segment *segment = event->segment;
+    if (event->kind == AURICLE_STREAM_SPEECH_ENDED)
+        connection->last_word_end = -1;
+    else if (event->kind == AURICLE_STREAM_FINAL)
+        connection->last_word_end = segment && segment->n_words
+                                        ? segment->words[segment->n_words - 1].end
+                                        : event->end;
+}
+
 static void on_event(void *context, const struct auricle_stream_event *event)
 {
     struct live_connection *connection = context;
@@ -119,6 +132,7 @@ static void on_event(void *context, const struct auricle_stream_event *event)
         atomic_fetch_sub(&connection->n_finalizing, 1);
     mail = write_mail(connection, event,
                       flushed || (finalizing && event->kind == AURICLE_STREAM_FINAL));
+    note_words(connection, event);
     pthread_mutex_lock(&connection->lock);
     if (mail && mail->n)
         put_mail(connection, mail);
@@ -584,6 +598,7 @@ static struct live_connection *create(struct http_request *request)
     }
     connection->server = http_request_server(request);
     connection->api = api_of(request);
+    connection->last_word_end = -1;
     connection->node.fn = on_post;
     connection->idle.fn = on_idle;
     connection->retry.fn = on_retry;

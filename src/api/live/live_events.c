@@ -168,7 +168,8 @@ void live_write_event(struct au_buf *out, const struct auricle_stream_event *eve
             break;
         open_event(&w, out, "UtteranceEnd");
         put_channel(&w, "channel");
-        put_time(&w, "last_word_end", event->end);
+        put_time(&w, "last_word_end",
+                 voice->last_word_end >= 0 ? voice->last_word_end : event->end);
         au_json_close_object(&w);
         break;
     }

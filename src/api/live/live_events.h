@@ -20,6 +20,7 @@ struct live_voice {
     const char *model; /* as asked for; NULL: the default */
     bool vad_events;
     bool from_finalize;
+    double last_word_end; /* of the utterance that ends; negative: not known */
 };
 /* Nothing is written for events that the client did not ask for. */
 void live_write_event(struct au_buf *out, const struct auricle_stream_event *event,
