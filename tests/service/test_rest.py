@@ -318,6 +318,8 @@ class Refusals(Case):
     def test_unknown_format_is_400_and_names_it(self):
         self.expect_error(SERVER.transcribe([("response_format", "docx")]), 400, "response_format",
                           "docx", "verbose_json")
+        refused = SERVER.transcribe([("response_format", "docx")]).json()["error"]["message"]
+        self.assertNotIn("diarized", refused)  # which is refused too
 
     def test_speakers_are_refused_in_words(self):
         self.expect_error(SERVER.transcribe([("response_format", "diarized_json")]), 400,

@@ -10,14 +10,18 @@
 #define AT(member) offsetof(struct openai_params, member)
 
 enum { PROFILE_DEFAULT, PROFILE_STRICT, PROFILE_REFERENCE };
-static const char formats[] = "json|text|srt|verbose_json|vtt|diarized_json";
+static const char *const formats[] = {
+    [OPENAI_JSON] = "json", [OPENAI_TEXT] = "text",
+    [OPENAI_SRT] = "srt",   [OPENAI_VERBOSE_JSON] = "verbose_json",
+    [OPENAI_VTT] = "vtt",
+};
 
 /* Fields of both endpoints, for each table to begin with. */
 /* clang-format off */
 #define COMMON_FIELDS                                                                     \
     {"model", REST_TEXT, AT(model), 0, 0, NULL},                                          \
     {"prompt", REST_TEXT, AT(prompt), 0, 0, NULL},                                        \
-    {"response_format", REST_CHOICE, AT(format), 0, 0, formats},                          \
+    {"response_format", REST_TEXT, AT(response_format), 0, 0, NULL},                      \
     {"temperature", REST_NUMBER, AT(temperature), 0, 1, NULL},                            \
     {"profile", REST_CHOICE, AT(profile), 0, 0, "default|strict|reference"},              \
     {"beam_size", REST_INT, AT(beam_size), 1, 5, NULL},                                   \
@@ -61,12 +65,20 @@ static void set_defaults(void *params)
 
 /* ---- What is asked for ----------------------------------------------------------------------- */
 
-static enum auricle_error check_format(const struct openai_params *p, struct rest_reject *reject)
+static enum auricle_error read_format(struct openai_params *p, struct rest_reject *reject)
 {
-    if (p->format == OPENAI_DIARIZED_JSON)
+    const char *name = p->response_format ? p->response_format : formats[OPENAI_JSON];
+    if (au_str_equal(name, "diarized_json"))
         return rest_reject(reject, "response_format", "unsupported_value",
                            "response_format is \"diarized_json\", but this server does not tell "
                            "speakers apart; ask for json or verbose_json");
+    while (p->format < OPENAI_N_FORMATS && !au_str_equal(name, formats[p->format]))
+        p->format++;
+    if (p->format == OPENAI_N_FORMATS)
+        return rest_reject(reject, "response_format", "invalid_value",
+                           "response_format is \"%s\"; one of json, text, srt, verbose_json and "
+                           "vtt is expected",
+                           name);
     if (p->speakers.n || p->references.n)
         return rest_reject(reject,
                            p->speakers.n ? "known_speaker_names" : "known_speaker_references",
@@ -260,7 +272,7 @@ static enum auricle_error make_plan(struct rest_job *job, struct rest_reject *re
     job->options.task = job->door->task;
     job->model = p->model;
     job->stream = p->stream;
-    enum auricle_error error = check_format(p, reject);
+    enum auricle_error error = read_format(p, reject);
     if (!error)
         error = read_granularities(p, reject);
     if (!error)

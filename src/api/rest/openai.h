@@ -10,13 +10,12 @@ enum openai_format {
     OPENAI_SRT,
     OPENAI_VERBOSE_JSON,
     OPENAI_VTT,
-    OPENAI_DIARIZED_JSON /* known, and refused: there are no speaker labels here */
+    OPENAI_N_FORMATS
 };
 
 struct openai_params {
-    const char *model, *language, *prompt;
+    const char *model, *language, *prompt, *response_format;
     struct rest_list languages, keywords, include, granularities, speakers, references;
-    int format; /* enum openai_format */
     double temperature;
     bool stream;
     const char *chunking, *chunking_type;
@@ -26,6 +25,7 @@ struct openai_params {
     const char *hotwords;
     bool vad_filter;
     /* Made of the above. */
+    int format; /* enum openai_format */
     bool word_times, segment_times, logprobs;
 };
 

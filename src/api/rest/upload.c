@@ -13,8 +13,13 @@
 
 static enum auricle_error too_large(const struct rest_upload *upload, struct au_fault *fault)
 {
-    return au_fail(fault, AURICLE_E_LIMIT, "the upload is larger than %.0f MB, the limit here",
-                   (double)upload->max_bytes / 1e6);
+    static const char *const units[] = {"bytes", "kB", "MB", "GB"};
+    double n = (double)upload->max_bytes;
+    size_t unit = 0;
+    for (; n >= 1000 && unit < 3; unit++)
+        n /= 1000;
+    return au_fail(fault, AURICLE_E_LIMIT, "the upload is larger than %.4g %s, the limit here", n,
+                   units[unit]);
 }
 
 static enum auricle_error spool(struct rest_upload *upload, const uint8_t *data, size_t n,
