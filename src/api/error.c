@@ -39,12 +39,15 @@ void api_answer_failure(struct http_request *request, const struct api_error *er
                         const struct au_buf *json)
 {
     char seconds[32], milliseconds[32];
-    struct http_header headers[3] = {{NULL, NULL}};
+    struct http_header headers[4] = {{NULL, NULL}};
+    size_t n = 0;
+    if (error->status == 401) /* RFC 9110, 15.5.2 */
+        headers[n++] = (struct http_header){"WWW-Authenticate", "Bearer"};
     if (error->retry_after > 0) {
         snprintf(seconds, sizeof(seconds), "%.0f", ceil(error->retry_after));
         snprintf(milliseconds, sizeof(milliseconds), "%.0f", ceil(error->retry_after * 1e3));
-        headers[0] = (struct http_header){"Retry-After", seconds};
-        headers[1] = (struct http_header){"Retry-After-Ms", milliseconds};
+        headers[n++] = (struct http_header){"Retry-After", seconds};
+        headers[n++] = (struct http_header){"Retry-After-Ms", milliseconds};
     }
     http_respond(request, error->status, "application/json", json->data, json->len, headers);
 }

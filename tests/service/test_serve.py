@@ -166,6 +166,7 @@ class Keys(Case):
                 error = answer.json()["error"]
                 self.assertEqual((error["type"], error["code"]),
                                  ("invalid_request_error", "invalid_api_key"))
+                self.assertEqual(answer.headers["WWW-Authenticate"], "Bearer")
             for headers in (bearer(KEY_A), {"authorization": "bearer " + KEY_B},
                             {"Authorization": "Token " + KEY_A}, {"X-API-Key": KEY_B}):
                 self.assertEqual(s.ask("GET", path, headers=headers).status, 200)
@@ -216,10 +217,12 @@ class Keys(Case):
         s = self.start("--config", config)
         self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
         with open(config, "w", encoding="utf-8") as file:
-            file.write("MAX_FILE_SIZE=10\n")
+            file.write("MAX_FILE_SIZE=1500\n")
         s.signal(signal.SIGHUP)
         s.wait_for("were read again")
-        self.assertEqual(s.transcribe(file=read(NOTE)).status, 413)
+        answer = s.transcribe(file=read(NOTE))
+        self.assertEqual(answer.status, 413)
+        self.assertIn("larger than 1.5 kB", answer.json()["error"]["message"])
 
 
     def test_more_live_sessions_are_heard_after_a_hangup(self):
@@ -327,6 +330,14 @@ class Watching(Case):
         self.assertGreater(health["memory"]["rss_bytes"], 1e6)
         self.assertEqual(s.get("/ready").json(), {"ready": True})
         self.assertEqual(s.get("/sessions").json(), {"sessions": []})
+
+    def test_headers_come_once(self):
+        s = self.start("--cors-origin", "*")
+        for path in ("/", "/health", "/nothing"):
+            headers = s.ask("GET", path, headers={"Origin": "https://app.example"}).headers
+            self.assertEqual(len(headers.keys()), len(set(headers.keys())), headers)
+            for name in ("retry-after", "retry-after-ms", "x-request-id", "server-timing"):
+                self.assertIn(name, headers["Access-Control-Expose-Headers"].split(", "))
 
     def test_health_answers_while_others_work(self):
         s = self.start()

@@ -29,7 +29,7 @@ static void add_cors(struct http_request *request, struct MHD_Response *response
         return;
     add_header(response, "Access-Control-Allow-Origin", origin);
     add_header(response, "Access-Control-Expose-Headers",
-               "x-request-id, server-timing, retry-after");
+               "x-request-id, server-timing, retry-after, retry-after-ms");
     add_header(response, "Vary", "Origin");
 }
 

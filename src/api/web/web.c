@@ -5,10 +5,8 @@
 static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; "
                              "img-src 'self'; connect-src 'self'; media-src 'self' blob:; "
                              "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-static const struct http_header headers[] = {{"Content-Security-Policy", policy},
-                                             {"Cache-Control", "no-cache"},
-                                             {"Referrer-Policy", "no-referrer"},
-                                             {NULL, NULL}};
+static const struct http_header headers[] = {
+    {"Content-Security-Policy", policy}, {"Cache-Control", "no-cache"}, {NULL, NULL}};
 
 #define PAGE_FILE(name, type)                                                             \
     extern const unsigned char web_##name[];                                              \
