@@ -203,7 +203,8 @@ static enum auricle_error load_file(const struct bench_args *args, const struct 
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     enum auricle_error error = args->base.model
                                    ? service_local_find(&folders, args->base.model, &path, fault)
-                                   : service_local_find_default(&folders, &path, &bundled, fault);
+                                   : service_local_find_default(&folders, false, &path, &bundled,
+                                                                fault);
     if (!error)
         error = format_weights_open(path, &weights, fault);
     if (!error)

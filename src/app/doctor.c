@@ -115,7 +115,8 @@ static void report_models(struct report *report, const char *model_dir)
             au_file_is_dir(folders.at[i]) ? "" : " (not there)");
     char *path = NULL;
     bool bundled = false;
-    report->ready = service_local_find_default(&folders, &path, &bundled, NULL) == AURICLE_OK;
+    report->ready = service_local_find_default(&folders, false, &path, &bundled, NULL) ==
+                    AURICLE_OK;
     put(report, "  default", "%s", path ? path : "none");
     if (!report->ready)
         advise(report, "no default model: auricle models pull base loads one");

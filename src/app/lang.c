@@ -306,6 +306,7 @@ static int run_lang(const struct app_command *self, int argc, char **argv)
     struct app_parsed parsed;
     int code;
     app_transcribe_args_init(&args.base, 0, NULL);
+    args.base.multilingual = true;
     args.base.batch_size = 1; /* nothing is decoded: the least memory */
     args.base.options.best_of = 1;
     args.base.long_form = AURICLE_LONG_FORM_BATCHED;

@@ -109,7 +109,7 @@ static const struct app_option model_options[] = {
      .setting = "MODEL_PATH",
      .help = "a model by name, or the path of its file or folder: Hugging Face, CTranslate2, "
              "whisper.cpp .bin or OpenAI .pt",
-     .otherwise = "the best small one installed, else nano"},
+     .otherwise = "a small one that is installed, else another, else nano"},
     APP_OPTION_MODEL_DIR,
     {.name = "no-pull",
      .kind = APP_FLAG,

@@ -16,6 +16,7 @@ struct app_transcribe_args {
 
     const struct service_settings *settings; /* borrowed */
     bool no_pull;
+    bool multilingual; /* the model must know several languages, whatever the options say */
     const char *model, *model_dir, *cache;
     uint64_t cache_bytes; /* at most; 0: SERVICE_CACHE_BYTES */
     const char *output_dir;

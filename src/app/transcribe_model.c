@@ -44,8 +44,12 @@ static enum auricle_error find_default(const struct app_transcribe_args *args,
                                        const struct service_model_folders *folders, char **path,
                                        struct au_fault *fault)
 {
-    bool bundled = false;
-    enum auricle_error error = service_local_find_default(folders, path, &bundled, fault);
+    const char *language = args->options.language;
+    bool bundled = false, multilingual = args->multilingual ||
+                                         (language && !au_str_equal(language, "en")) ||
+                                         args->options.task == AURICLE_TASK_TRANSLATE;
+    enum auricle_error error = service_local_find_default(folders, multilingual, path, &bundled,
+                                                          fault);
     if (!error && bundled)
         app_note(args->general.quiet,
                  "auricle: using the small bundled model (%s): for better words run auricle models "

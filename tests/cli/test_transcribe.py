@@ -48,6 +48,34 @@ class Cache(cli.Case):
             self.assertNotIn("from the cache", done.stderr)
 
 
+class Default(cli.Case):
+    """The model where none is named."""
+
+    def used(self, command, *args):
+        short = ("--temperature", "0", "--max-tokens", "8") if command == "transcribe" else ()
+        done = run(command, "--model-dir", self.folder, "--log-level", "info", *short, *args, JFK)
+        self.expect(done, cli.OK)
+        return re.search(r"model (\S+): .* million parameters", done.stderr).group(1)
+
+    def test_any_whisper_goes_before_the_bundled_one(self):
+        shutil.copy(MODEL, self.path("mine.bin"))
+        self.assertEqual(self.used("transcribe"), self.path("mine.bin"))
+        self.assertEqual(self.used("transcribe", "--language", "de"), self.path("mine.bin"))
+        self.assertIn(self.path("mine.bin"), run("doctor", "--model-dir", self.folder).stdout.decode())
+        shutil.copy(MODEL, self.path("large-v3.bin"))  # as small as the other: the first by name
+        self.assertEqual(self.used("transcribe"), self.path("large-v3.bin"))
+        shutil.copy(MODEL, self.path("tiny.bin"))
+        self.assertEqual(self.used("transcribe"), self.path("tiny.bin"))
+
+    def test_a_model_for_english_comes_later(self):
+        shutil.copy(MODEL, self.path("medium.en.bin"))
+        self.assertEqual(self.used("transcribe"), self.path("medium.en.bin"))
+        if not os.path.isdir(os.path.join(cli.SOURCE, "models", "nano")):
+            self.skipTest("models/nano is absent")
+        for args in (["transcribe", "--language", "de"], ["lang"]):
+            self.assertTrue(self.used(*args).endswith("/nano"), args)
+
+
 class Results(cli.Case):
     def test_text_alone_on_standard_output(self):
         done = transcribe(JFK)

@@ -216,15 +216,35 @@ static void the_default_is_the_best_small_one(void **state)
     char *folder = model_folder(), *path = NULL;
     bool bundled = true;
     struct service_model_folders folders = {.at = {folder}, .n = 1};
-    assert_int_equal(service_local_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
-    assert_string_equal(au_path_name(path), "tiny.pt");
-    assert_false(bundled);
-    assert_int_equal(unlink(path), 0);
-    au_free(path);
-    assert_int_equal(service_local_find_default(&folders, &path, &bundled, NULL), AURICLE_OK);
-    assert_string_equal(au_path_name(path), "nano");
-    assert_true(bundled);
-    au_free(path);
+    static const struct {
+        const char *file; /* the best one left */
+        bool multilingual;
+    } expected[] = {{"tiny.pt", false},      {"large-v3.bin", true},
+                    {"medium.bin", true},    {"ggml-base.en.bin", false},
+                    {"medium.en.pt", false}, {"distil-large-v2.pt", false},
+                    {"nano", true}};
+    au_free(au_test_write(folder, "medium.bin", "12345", 5));
+    au_free(au_test_write(folder, "large-v3.bin", "1234", 4)); /* the smaller of the two */
+    au_free(au_test_write(folder, "medium.en.pt", "12", 2));
+    au_free(au_test_write(folder, "distil-large-v2.pt", "123", 3));
+    au_free(au_test_write(folder, "aasist.bin", "1", 1)); /* writes no words */
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        bool last = i + 1 == sizeof expected / sizeof expected[0];
+        assert_int_equal(service_local_find_default(&folders, false, &path, &bundled, NULL),
+                         AURICLE_OK);
+        assert_string_equal(au_path_name(path), expected[i].file);
+        assert_int_equal(bundled, last);
+        char *other = NULL;
+        assert_int_equal(service_local_find_default(&folders, true, &other, &bundled, NULL),
+                         AURICLE_OK);
+        assert_string_equal(au_path_name(other), expected[i].multilingual ? expected[i].file
+                                                 : i == 0                 ? "tiny.pt"
+                                                                          : "nano");
+        au_free(other);
+        if (!last)
+            assert_int_equal(unlink(path), 0);
+        au_free(path);
+    }
     au_test_scratch_remove(folder);
 }
 

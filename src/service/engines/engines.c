@@ -22,7 +22,8 @@ static enum auricle_error find_default(struct service_engines *pool, const char 
     bool bundled;
     enum auricle_error error =
         model ? service_local_find(&pool->folders, model, &pool->default_path, fault)
-              : service_local_find_default(&pool->folders, &pool->default_path, &bundled, fault);
+              : service_local_find_default(&pool->folders, false, &pool->default_path, &bundled,
+                                           fault);
     if (error)
         return error;
     pool->default_name = service_local_name(pool->default_path);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/nearest.h"
 #include "base/str.h"
+#include "service/registry/inspect.h"
 #include "service/registry/registry.h"
 #include "service/registry/sums.h"
 
@@ -221,25 +222,6 @@ enum auricle_error service_local_find(const struct service_model_folders *folder
     return AURICLE_OK;
 }
 
-/* Larger ones are not taken unasked: on most machines they would be slower than the speech. */
-enum auricle_error service_local_find_default(const struct service_model_folders *folders,
-                                              char **path, bool *bundled, struct au_fault *fault)
-{
-    static const char *const preferred[] = {"default", "small", "base", "tiny", "nano"};
-    const size_t n = sizeof preferred / sizeof preferred[0];
-    for (size_t i = 0; i < n; i++) {
-        char *found = find_in_all(folders, preferred[i]);
-        if (found) {
-            *path = found;
-            *bundled = i == n - 1;
-            return AURICLE_OK;
-        }
-    }
-    struct au_fault inner = {0};
-    enum auricle_error error = unknown_model(folders, "nano", &inner);
-    return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
-}
-
 char *service_local_find_vad(const struct service_model_folders *folders)
 {
     char *path = NULL;
@@ -264,6 +246,73 @@ bool service_local_is_damaged(const char *path, struct au_fault *fault)
             known ? "load it anew: auricle models pull --force " : "install that model anew",
             known ? name : "");
     return true;
+}
+
+/* ---- The default ---------------------------------------------------------------------------- */
+
+#define BUNDLED "nano"
+
+/* The first of the names that is installed, a new string; NULL: none is. names ends with NULL. */
+static char *find_first(const struct service_model_folders *folders, const char *const *names)
+{
+    char *path = NULL;
+    for (; *names && !path; names++)
+        path = find_in_all(folders, *names);
+    return path;
+}
+
+/* Is it a Whisper model, and for English alone or not? What a known name stands for is believed. */
+static bool hears(const struct service_local_entry *entry, bool english)
+{
+    const struct service_model *known = service_model_find(entry->name);
+    struct service_facts facts;
+    if (known)
+        return au_str_equal(known->family, "whisper") &&
+               au_str_equal(known->languages, "English") == english;
+    if (service_inspect(entry->path, &facts, NULL) != AURICLE_OK)
+        return false;
+    return facts.family == SERVICE_FAMILY_WHISPER && (facts.n_languages == 1) == english;
+}
+
+/* The smallest of the other Whisper models, a new string; NULL: there is none. */
+static char *find_smallest(const struct service_local_list *list, bool english)
+{
+    const struct service_local_entry *best = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const struct service_local_entry *entry = &list->entries[i];
+        if (!entry->vad && !au_str_equal(entry->name, BUNDLED) &&
+            (!best || entry->bytes < best->bytes) && hears(entry, english))
+            best = entry;
+    }
+    return best ? au_strdup(best->path) : NULL;
+}
+
+/* Small ones first that are fast enough for most machines; of the rest the fastest. */
+enum auricle_error service_local_find_default(const struct service_model_folders *folders,
+                                              bool multilingual, char **path, bool *bundled,
+                                              struct au_fault *fault)
+{
+    static const char *const first[] = {"default", "small", "base", "tiny", NULL},
+                             *const english[] = {"small.en", "base.en", "tiny.en", NULL};
+    struct service_local_list list = {0};
+    char *found = find_first(folders, first);
+    if (!found && service_local_list_init(folders, &list) == AURICLE_OK)
+        found = find_smallest(&list, false);
+    if (!found && !multilingual)
+        found = find_first(folders, english);
+    if (!found && !multilingual)
+        found = find_smallest(&list, true);
+    service_local_list_deinit(&list);
+    *bundled = !found;
+    if (!found)
+        found = find_in_all(folders, BUNDLED);
+    if (found) {
+        *path = found;
+        return AURICLE_OK;
+    }
+    struct au_fault inner = {0};
+    enum auricle_error error = unknown_model(folders, "nano", &inner);
+    return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
 }
 
 /* ---- Listing -------------------------------------------------------------------------------- */

@@ -29,10 +29,12 @@ void service_model_folders_deinit(struct service_model_folders *folders);
 AURICLE_MUST_CHECK enum auricle_error service_local_find(
     const struct service_model_folders *folders, const char *name, char **path,
     struct au_fault *fault);
-/* The model when none is named: the first that is installed of "default", "small", "base", "tiny",
- * else the bundled "nano". *bundled tells whether it came to that.                               */
+/* The model when none is named: the first that is installed of "default", "small", "base", "tiny";
+ * else the smallest other Whisper model of several languages; else, unless `multilingual` is asked
+ * for, "small.en", "base.en", "tiny.en" or the smallest for English alone; else the bundled "nano".
+ * *bundled tells whether it came to that. */
 AURICLE_MUST_CHECK enum auricle_error service_local_find_default(
-    const struct service_model_folders *folders, char **path, bool *bundled,
+    const struct service_model_folders *folders, bool multilingual, char **path, bool *bundled,
     struct au_fault *fault);
 
 /* The voice activity model when none is named: a new string; NULL where none is installed. */
