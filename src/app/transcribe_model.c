@@ -91,8 +91,8 @@ static enum auricle_error find_vad(const struct app_transcribe_args *args,
     *path = service_local_find_vad(folders);
     if (!*path && o->vad == AURICLE_VAD_SILERO)
         return au_fail(fault, AURICLE_E_NOT_FOUND,
-                       "--vad silero: no Silero model is installed: name one with --vad-model, or "
-                       "say --vad energy or --vad off");
+                       "--vad silero: no Silero model is installed: auricle models pull silero-vad "
+                       "loads one, --vad-model names one; or say --vad energy or --vad off");
     return AURICLE_OK;
 }
 

@@ -259,6 +259,11 @@ static char *find_installed(const struct service_model_folders *folders, int rat
     return path;
 }
 
+static int wanted_hz(const struct vad_args *args)
+{
+    return args->rate < 0 ? AUDIO_RATE_HZ : rates_hz[args->rate];
+}
+
 /* Path of the model, a new string; NULL: loudness decides. */
 static enum auricle_error find_model(const struct vad_args *args, char **path,
                                      struct au_fault *fault)
@@ -272,12 +277,15 @@ static enum auricle_error find_model(const struct vad_args *args, char **path,
     if (args->base.vad_model)
         error = service_local_find(&folders, args->base.vad_model, path, fault);
     else
-        *path = find_installed(&folders, args->rate < 0 ? AUDIO_RATE_HZ : rates_hz[args->rate]);
+        *path = find_installed(&folders, wanted_hz(args));
     service_model_folders_deinit(&folders);
     if (!error && !*path && args->detector == DETECTOR_SILERO)
         error = au_fail(fault, AURICLE_E_NOT_FOUND,
-                        "--vad silero: no Silero model for this rate is installed: name one with "
-                        "--vad-model, or say --vad energy");
+                        "--vad silero: no Silero model for this rate is installed: %sname one with "
+                        "--vad-model, or say --vad energy",
+                        wanted_hz(args) == AUDIO_RATE_HZ
+                            ? "auricle models pull silero-vad loads one; or "
+                            : "");
     return error;
 }
 
@@ -316,7 +324,7 @@ static enum auricle_error make_detector(struct run *run, struct au_fault *fault)
 {
     const struct vad_args *args = run->args;
     char *path = NULL;
-    run->rate_hz = args->rate < 0 ? AUDIO_RATE_HZ : rates_hz[args->rate];
+    run->rate_hz = wanted_hz(args);
     enum auricle_error error = find_model(args, &path, fault);
     if (!error && path)
         error = load_model(run, path, fault);

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -160,8 +161,27 @@ class Mistakes(cli.Case):
             run("transcribe", "--model-dir", models, "--model", "bsae", talk), cli.MODEL,
             "\"bsae\"", "base?", models, "looked in")
         self.expect_one_line(run("transcribe", "--model", "./no.bin", talk), cli.MODEL, "./no.bin")
+        self.expect_one_line(run("transcribe", "--model-dir", models, "--vad-model", "silero-vad", talk),
+                             cli.MODEL, "silero-vad is not installed", "auricle models pull silero-vad")
+        self.expect_one_line(run("vad", "--vad-model", "silero-vad", talk), cli.MODEL,
+                             "auricle models pull silero-vad loads it (1.2 MB)")
+        self.expect_one_line(run("bench", "-m", "small"), cli.MODEL, "auricle models pull small")
         self.expect_one_line(run("transcribe", talk, env={"MODEL_PATH": "nothing-such"}), cli.MODEL,
                              "nothing-such")
+
+
+    def test_no_model_at_all(self):
+        program = self.path("auricle")
+        shutil.copy(cli.AURICLE, program)  # away from the bundled models
+        talk = self.write("talk.wav", b"RIFF")
+        for args, words in ((["transcribe", talk], ["no Whisper model is installed"]),
+                            (["bench"], ["no Whisper model is installed"]),
+                            (["lang", talk], ["no Whisper model of several languages"]),
+                            (["vad", "--vad", "silero", talk], ["auricle models pull silero-vad"])):
+            done = subprocess.run([program, *args], check=False, capture_output=True, text=True,
+                                  env=cli.environment())
+            self.expect(done, cli.MODEL, *words, "auricle models pull")
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
 
 class Inputs(cli.Case):

@@ -166,6 +166,12 @@ static char *find_in_all(const struct service_model_folders *folders, const char
     return NULL;
 }
 
+static void put_folders(const struct service_model_folders *folders, struct au_buf *out)
+{
+    for (size_t i = 0; i < folders->n; i++)
+        au_buf_printf(out, "%s%s", i ? ", " : "", folders->at[i]);
+}
+
 /* The sentence about a name nobody knows: what is installed, a near name, where it was looked
  * for. */
 static enum auricle_error unknown_model(const struct service_model_folders *folders,
@@ -184,18 +190,31 @@ static enum auricle_error unknown_model(const struct service_model_folders *fold
             au_buf_printf(&known, "%s%s", known.len ? ", " : "", list.entries[i].name);
         }
     const char *best = au_nearest_pick(&nearest);
-    for (size_t i = 0; i < folders->n; i++)
-        au_buf_printf(&looked, "%s%s", i ? ", " : "", folders->at[i]);
-    enum auricle_error error = au_fail(
-        fault, AURICLE_E_NOT_FOUND,
-        "no model has the name \"%.80s\"%s%s%s; installed: %s; looked in %s; give the path of a "
-        "model (--model ./FILE) or put one into one of these folders",
-        name, best ? ": did you mean " : "", best ? best : "", best ? "?" : "",
-        known.len ? known.data : "none", looked.data);
+    put_folders(folders, &looked);
+    enum auricle_error error = au_fail(fault, AURICLE_E_NOT_FOUND,
+                                       "no model has the name \"%.80s\"%s%s%s; installed: %s "
+                                       "(auricle models list tells what can be "
+                                       "had); looked in %s; give the path of a model (./FILE) or "
+                                       "put one into one of these folders",
+                                       name, best ? ": did you mean " : "", best ? best : "",
+                                       best ? "?" : "", known.len ? known.data : "none",
+                                       looked.data);
     service_local_list_deinit(&list);
     au_buf_deinit(&known);
     au_buf_deinit(&looked);
     return error;
+}
+
+/* The sentence about a name that is no installed model's. */
+static enum auricle_error not_here(const struct service_model_folders *folders, const char *name,
+                                   struct au_fault *fault)
+{
+    const struct service_model *known = service_model_find(name);
+    if (!known)
+        return unknown_model(folders, name, fault);
+    return au_fail(fault, AURICLE_E_NOT_FOUND,
+                   "the model %s is not installed: auricle models pull %s loads it (%.1f MB)", name,
+                   known->name, (double)known->bytes / 1e6);
 }
 
 enum auricle_error service_local_find(const struct service_model_folders *folders, const char *name,
@@ -217,7 +236,7 @@ enum auricle_error service_local_find(const struct service_model_folders *folder
                        "the installed models: auricle doctor lists them)",
                        name);
     if (!found)
-        return unknown_model(folders, name, fault);
+        return not_here(folders, name, fault);
     *path = found;
     return AURICLE_OK;
 }
@@ -310,9 +329,17 @@ enum auricle_error service_local_find_default(const struct service_model_folders
         *path = found;
         return AURICLE_OK;
     }
-    struct au_fault inner = {0};
-    enum auricle_error error = unknown_model(folders, "nano", &inner);
-    return au_fail(fault, error, "no model was named (--model, MODEL_PATH): %s", inner.text);
+    struct au_buf looked;
+    au_buf_init(&looked, 0);
+    put_folders(folders, &looked);
+    au_fail(
+        fault, AURICLE_E_NOT_FOUND,
+        "no Whisper model%s is installed: auricle models pull base loads one (%.0f MB), or name "
+        "one with --model (MODEL_PATH); looked in %s",
+        multilingual ? " of several languages" : "",
+        (double)service_model_find("base")->bytes / 1e6, looked.data);
+    au_buf_deinit(&looked);
+    return AURICLE_E_NOT_FOUND;
 }
 
 /* ---- Listing -------------------------------------------------------------------------------- */
