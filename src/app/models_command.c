@@ -67,11 +67,12 @@ static bool is_installed(const struct service_local_list *list, const char *name
     return false;
 }
 
-static void list_available(const struct service_local_list *installed, struct au_buf *text)
+/* Those that are not here and that a command runs, or not. */
+static void list_available(const struct service_local_list *installed, bool run,
+                           struct au_buf *text)
 {
-    au_buf_puts(text, "\nTo be had (auricle models pull NAME):\n");
     for (const struct service_model *m = service_models; m->name; m++)
-        if (!is_installed(installed, m->name))
+        if (!is_installed(installed, m->name) && service_model_is_run(m) == run)
             au_buf_printf(text, "  %-20s %8.1f MB  %s, %s, %s\n", m->name, (double)m->bytes / 1e6,
                           m->family, m->languages, m->licence);
 }
@@ -89,7 +90,10 @@ static int run_list(struct call *call)
     for (size_t i = 0; i < list.n; i++)
         au_buf_printf(&text, "  %-20s %8.1f MB  %s\n", list.entries[i].name,
                       (double)list.entries[i].bytes / 1e6, list.entries[i].path);
-    list_available(&list, &text);
+    au_buf_puts(&text, "\nTo be had (auricle models pull NAME):\n");
+    list_available(&list, true, &text);
+    au_buf_puts(&text, "\nKnown, but no command of this version runs them:\n");
+    list_available(&list, false, &text);
     au_buf_printf(&text, "\nNew models go to %s\n", home_of(call));
     int code = app_print(text.data, text.len);
     au_buf_deinit(&text);
@@ -112,6 +116,9 @@ static int pull_one(struct call *call, const char *name)
     const struct service_model *model = app_pull_find(name, &adhoc);
     struct au_fault fault = {0};
     char *path = NULL;
+    if (model && !service_model_is_run(model))
+        app_warn(pull.quiet, "no command of this version runs %s (family %s): it can only be kept",
+                 model->name, model->family);
     int code = app_pull_run(&pull, name, &path, &fault);
     if (code == APP_EXIT_OK) {
         au_free(path);
@@ -265,7 +272,9 @@ static void info_available(const struct call *call, const struct service_model *
     struct app_pull pull = pull_of(call);
     au_buf_printf(text, "%s is not installed. auricle models pull %s loads it (%.0f MB).\n",
                   model->name, model->name, (double)model->bytes / 1e6);
-    au_buf_printf(text, "family       %s\nlanguages    %s\n", model->family, model->languages);
+    au_buf_printf(text, "family       %s%s\nlanguages    %s\n", model->family,
+                  service_model_is_run(model) ? "" : " (no command of this version runs it)",
+                  model->languages);
     put_source(text, model);
     for (const struct service_model_file *f = model->files; f->name; f++)
         if (f->sha256)

@@ -17,10 +17,10 @@ struct paths {
 
 /* A name that the registry knows and no folder has: load it, or say how. */
 static enum auricle_error pull_model(const struct app_transcribe_args *args,
-                                     const struct service_model_folders *folders, char **path,
+                                     const struct service_model_folders *folders,
+                                     const struct service_model *model, char **path,
                                      struct au_fault *fault)
 {
-    const struct service_model *model = service_model_find(args->model);
     struct app_pull pull;
     struct au_fault inner = {0};
     if (args->no_pull)
@@ -72,9 +72,16 @@ enum auricle_error app_transcribe_find_model(const struct app_transcribe_args *a
     if (!args->model)
         return find_default(args, folders, path, fault);
     enum auricle_error error = service_local_find(folders, args->model, path, fault);
-    if (error == AURICLE_E_NOT_FOUND && service_model_find(args->model))
-        error = pull_model(args, folders, path, fault);
-    return error;
+    const struct service_model *known = service_model_find(args->model);
+    if (error != AURICLE_E_NOT_FOUND || !known || !service_model_is_run(known))
+        return error;
+    if (!au_str_equal(known->family, "whisper"))
+        return au_fail(
+            fault, AURICLE_E_UNSUPPORTED,
+            "--model %s: a %s model tells speech from silence and writes no words: name it "
+            "with --vad-model",
+            args->model, known->family);
+    return pull_model(args, folders, known, path, fault);
 }
 
 /* A voice activity model is loaded only where it will be used. */

@@ -170,6 +170,22 @@ class Mistakes(cli.Case):
                              "nothing-such")
 
 
+    def test_models_that_no_command_runs_are_not_pulled(self):
+        talk = self.write("talk.wav", b"RIFF")
+        for name in ("wav2vec2-xlsr-en", "aasist"):
+            for args in (["transcribe", "-m", name, talk], ["lang", "-m", name, talk],
+                         ["serve", "-m", name], ["bench", "-m", name]):
+                with self.subTest(args=args):
+                    done = run(*args, env={"HF_ENDPOINT": "https://localhost:1"}, timeout=30)
+                    self.expect_one_line(done, cli.MODEL, name, "no command of this version runs")
+        done = run("transcribe", "-m", "silero-vad", talk, env={"HF_ENDPOINT": "https://localhost:1"})
+        self.expect_one_line(done, cli.MODEL, "silero-vad", "--vad-model")
+        text = run("models", "list").stdout.decode()
+        runs, _, kept = text.partition("no command of this version runs them:")
+        self.assertIn("wav2vec2-xlsr-en", kept)
+        self.assertNotIn("wav2vec2", runs)
+        self.assertIn("large-v3", runs)
+
     def test_no_model_at_all(self):
         program = self.path("auricle")
         shutil.copy(cli.AURICLE, program)  # away from the bundled models

@@ -71,7 +71,7 @@ enum auricle_error service_name_resolve(const struct service_local_list *list, c
     const struct service_model *model = known_model(name);
     if (model && find(list, model->name, index))
         return AURICLE_OK;
-    if (model)
+    if (model && service_model_is_run(model))
         return au_fail(fault, AURICLE_E_NOT_FOUND,
                        "the model %s is not installed on this server; who runs it can install it: "
                        "auricle models pull %s",

@@ -212,6 +212,12 @@ static enum auricle_error not_here(const struct service_model_folders *folders, 
     const struct service_model *known = service_model_find(name);
     if (!known)
         return unknown_model(folders, name, fault);
+    if (!service_model_is_run(known))
+        return au_fail(
+            fault, AURICLE_E_NOT_FOUND,
+            "the model %s is not installed, and of a family (%s) that no command of this "
+            "version runs",
+            name, known->family);
     return au_fail(fault, AURICLE_E_NOT_FOUND,
                    "the model %s is not installed: auricle models pull %s loads it (%.1f MB)", name,
                    known->name, (double)known->bytes / 1e6);

@@ -20,6 +20,11 @@ const struct service_model *service_model_find(const char *name)
     return NULL;
 }
 
+bool service_model_is_run(const struct service_model *model)
+{
+    return au_str_equal(model->family, "whisper") || au_str_equal(model->family, "silero");
+}
+
 bool service_model_name_ok(const char *name)
 {
     size_t n = strlen(name);

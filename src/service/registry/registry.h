@@ -44,6 +44,10 @@ extern const struct service_model_alias service_model_aliases[]; /* ends with NU
 /* By name or second name; NULL when unknown. */
 const struct service_model *service_model_find(const char *name);
 
+/* Whether a command of this version runs it: Whisper models for --model, Silero's for
+ * --vad-model. */
+bool service_model_is_run(const struct service_model *model);
+
 /* Describe any Whisper repository of the hub, "owner/name": *out borrows the text. False when it
  * does not look like one.                                                                        */
 bool service_model_from_repository(const char *repository, struct service_model *out);
