@@ -161,6 +161,9 @@ struct auricle_options {
     float vad_threshold;
     double vad_min_speech_ms, vad_min_silence_ms, vad_speech_pad_ms;
     double vad_max_speech_seconds; /* 0: as much as a window holds */
+    /* Batched form: most speech decoded in one window. 0: what the model's files ask for, else as
+     * much as a window holds. At least 1 otherwise; an error with the sequential form. */
+    double chunk_seconds;
 
     /* Which part of the recording, in seconds. */
     double offset_seconds;

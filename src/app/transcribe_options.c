@@ -334,6 +334,15 @@ static const struct app_option voice_options[] = {
      .max = 30,
      .help = "longer stretches are cut at a silence; 0: what a window holds",
      .otherwise = "0"},
+    {.name = "chunk-length",
+     .kind = APP_SECONDS,
+     .value = "TIME",
+     .offset = ARGS(options.chunk_seconds),
+     .max = 30,
+     .help = "batched form: most speech decoded at once; 0: what the model's files ask for, else "
+             "what a "
+             "window holds",
+     .otherwise = "0"},
     {.name = NULL},
 };
 

@@ -139,6 +139,15 @@ static enum auricle_error check_input(const struct auricle_options *o, struct au
         return au_fail(fault, AURICLE_E_INVALID,
                        "longest speech %g s is negative; 0 stands for what a window holds",
                        o->vad_max_speech_seconds);
+    if (!(o->chunk_seconds == 0 || o->chunk_seconds >= 1))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "chunks of %g s: at least 1 is accepted; 0 stands for what the model reads "
+                       "best",
+                       o->chunk_seconds);
+    if (o->chunk_seconds > 0 && recog_options_sequential(o))
+        return au_fail(fault, AURICLE_E_INVALID,
+                       "the length of chunks is for the batched long form; the sequential one goes "
+                       "on where each window's text ended");
     if (o->raw_rate_hz < 0 || o->raw_channels < 0)
         return au_fail(fault, AURICLE_E_INVALID,
                        "raw samples at %d Hz in %d channels: neither may be negative",
@@ -146,6 +155,8 @@ static enum auricle_error check_input(const struct auricle_options *o, struct au
     return AURICLE_OK;
 }
 
+/* Conditioning on previous text and listening again need one window after the other; nothing
+ * else does. */
 bool recog_options_sequential(const struct auricle_options *o)
 {
     return o->long_form == AURICLE_LONG_FORM_SEQUENTIAL ||
@@ -167,7 +178,7 @@ void recog_options_vad(const struct auricle_options *o, double window_seconds,
 /* What the batched form would refuse once it is made. */
 static enum auricle_error check_batched(const struct auricle_options *o, struct au_fault *fault)
 {
-    const double window_seconds = 30;
+    double window_seconds = o->chunk_seconds > 0 ? o->chunk_seconds : 30;
     struct recog_vad_options vad = RECOG_VAD_DEFAULT;
     if (recog_options_sequential(o))
         return AURICLE_OK;

@@ -79,6 +79,28 @@ static void batch_size_and_threads_change_nothing(void **state)
     auricle_engine_destroy(many);
 }
 
+/* The same speech in more windows: each holds no more than was asked for. */
+static void chunks_are_no_longer_than_asked(void **state)
+{
+    (void)state;
+    struct auricle_options options;
+    options_for(&options);
+    options.n_temperatures = 1;
+    options.vad = AURICLE_VAD_OFF;
+    options.vad_max_speech_seconds = 0;
+    struct auricle_engine *engine = load(8, 2);
+    struct auricle_result *whole = run(engine, &options);
+    options.chunk_seconds = 5;
+    struct auricle_result *parts = run(engine, &options);
+    assert_true(parts->timings.encoder_windows >= 75 / 5);
+    assert_true(whole->timings.encoder_windows < parts->timings.encoder_windows);
+    for (size_t i = 0; i < parts->n_segments; i++)
+        assert_true(parts->segments[i].end - parts->segments[i].start <= 5 + 1e-6);
+    auricle_result_destroy(whole);
+    auricle_result_destroy(parts);
+    auricle_engine_destroy(engine);
+}
+
 /* With one word to say and three tokens to say it in, the random model writes a timestamp, the
  * word and another timestamp, mostly long before the end of the speech: what follows is heard too,
  * in its place, whatever the batch.                                                              */
@@ -351,6 +373,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chunks_are_no_longer_than_asked),
         cmocka_unit_test(what_follows_text_that_ends_early_is_heard),
         cmocka_unit_test(batch_size_and_threads_change_nothing),
         cmocka_unit_test(text_in_circles_is_heard_again_in_halves),

@@ -135,6 +135,14 @@ static void input_numbers_are_checked(void **state)
     options.vad_max_speech_seconds = NAN;
     refused(&options, "longest speech");
     options = defaults();
+    options.chunk_seconds = 0.5;
+    refused(&options, "at least 1");
+    options.chunk_seconds = NAN;
+    refused(&options, "at least 1");
+    options.chunk_seconds = 6;
+    options.condition_on_previous_text = true;
+    refused(&options, "batched");
+    options = defaults();
     options.raw_channels = -1;
     refused(&options, "raw");
     options = defaults();

@@ -77,6 +77,11 @@ const struct whisper_head *whisper_alignment_heads(const struct whisper_model *m
     return model->heads;
 }
 
+int whisper_chunk_seconds(const struct whisper_model *model)
+{
+    return model->chunk_seconds;
+}
+
 /* ---- Windows --------------------------------------------------------------------------------- */
 
 static size_t window_heads_bytes(const struct whisper_model *model)

@@ -61,6 +61,7 @@ struct whisper_model {
 
     struct whisper_head *heads; /* alignment heads */
     size_t n_heads;
+    int chunk_seconds; /* 0: as long as a window */
 };
 
 /* Keys and values of one window, packed per layer and head:

@@ -117,6 +117,10 @@ struct whisper_head {
  * heads of the upper half. Borrowed. */
 const struct whisper_head *whisper_alignment_heads(const struct whisper_model *model, size_t *n);
 
+/* Seconds of speech the model reads best at a time: "chunk_length_s" of generation_config.json.
+ * 0 where the files do not say: as much as a window holds. */
+int whisper_chunk_seconds(const struct whisper_model *model);
+
 /* Step R rows as one batch. Rows must not write the same cell. n_past + n_tokens <= n_text_ctx.
  * Thread and allocation as whisper_encode.                                                      */
 void whisper_decode(const struct whisper_model *model, struct au_pool *pool,

@@ -112,6 +112,16 @@ static size_t window_samples(const struct batched *b)
     return recog_engine_window_frames(b->session->engine) * AUDIO_MEL_HOP;
 }
 
+/* Most speech that is laid into one window. */
+static size_t chunk_samples(const struct batched *b)
+{
+    double asked = b->session->settings.options.chunk_seconds;
+    double chunk = asked > 0 ? asked : whisper_chunk_seconds(b->session->engine->model);
+    size_t window = window_samples(b);
+    return chunk > 0 && chunk * AUDIO_RATE_HZ < (double)window ? (size_t)(chunk * AUDIO_RATE_HZ)
+                                                               : window;
+}
+
 static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
 {
     struct auricle_session *session = b->session;
@@ -120,7 +130,7 @@ static enum auricle_error allocate(struct batched *b, struct au_fault *fault)
     b->slots = au_calloc(b->n_slots, sizeof(*b->slots));
     enum auricle_error error = b->slots ? AURICLE_OK : AURICLE_E_NOMEM;
     if (!error)
-        error = recog_packer_create(session, window_samples(b), &b->packer, fault);
+        error = recog_packer_create(session, chunk_samples(b), &b->packer, fault);
     if (!error)
         error = recog_prompt_encode(session->engine->tokenizer, o->initial_prompt, &b->initial,
                                     &b->n_initial);
