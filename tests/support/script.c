@@ -4,14 +4,18 @@
 #include <math.h>
 
 #include "base/str.h"
+#include "model/whisper/parts.h"
 #include "recog/session.h"
 #include "support/engine.h"
 #include "support/support.h"
 
 struct auricle_engine *au_test_script_engine(void)
 {
-    return au_test_engine(au_test_source("models/nano"), NULL,
-                          (struct auricle_engine_options){.max_windows = 1, .threads = 1});
+    struct auricle_engine *engine = au_test_engine(
+        au_test_source("models/nano"), NULL,
+        (struct auricle_engine_options){.max_windows = 1, .threads = 1});
+    engine->model->chunk_seconds = 0; /* scripts speak of full windows */
+    return engine;
 }
 
 static void add_text(struct au_test_script *script, const struct auricle_engine *engine,
