@@ -257,6 +257,35 @@ class Handshake(probe.Case):
                     pass
 
 
+class Crowd(probe.Case):
+    """Silent clients count before their handshake too."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.probe = probe.Probe(tls=True, connections=8, header_seconds=3, idle_seconds=1)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.probe.process.pid}/fd"))
+
+    def test_more_than_may_come_are_closed_at_once(self):
+        self.assertEqual(self.get("/hello").status, 200)
+        before = self.descriptors()
+        silent = [socket.create_connection(("127.0.0.1", self.probe.port), probe.LIMIT_SECONDS)
+                  for _ in range(300)]
+        try:  # the last one is over when the server has seen all
+            self.assertEqual(silent[-1].recv(1), b"")
+        except ConnectionResetError:
+            pass
+        self.assertLess(self.descriptors() - before, 3 * (8 + 64 + 1))
+        for client in silent:
+            client.close()
+        deadline = time.monotonic() + probe.LIMIT_SECONDS
+        while self.descriptors() > before + 3:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        self.assertEqual(self.get("/hello").status, 200)
+
+
 class Creation(unittest.TestCase):
     def refused(self, certificate, key):
         out = subprocess.run([probe.PROGRAM, f"certificate={certificate}", f"key={key}"],

@@ -268,6 +268,14 @@ static void let_in(struct http_connection *connection)
                       EPOLLIN | EPOLLRDHUP | EPOLLET);
 }
 
+/* Connections, and the clients of the TLS relay that outlive theirs. */
+static size_t n_open(const struct http_server *server)
+{
+    size_t connections = http_server_connections(server);
+    size_t links = server->tls ? http_tls_links(server->tls) : 0;
+    return links > connections ? links : connections;
+}
+
 void http_connection_accept(struct http_listener *listener)
 {
     struct http_server *server = listener->server;
@@ -275,7 +283,7 @@ void http_connection_accept(struct http_listener *listener)
         struct sockaddr_storage address;
         socklen_t n = sizeof address;
         struct http_connection *connection;
-        size_t open = http_server_connections(server);
+        size_t open = n_open(server);
         int fd = accept4(listener->fd, (struct sockaddr *)&address, &n,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
@@ -287,13 +295,15 @@ void http_connection_accept(struct http_listener *listener)
             return;
         if (fd < 0)
             continue;
+        if (open >= (size_t)server->config.max_connections + MAX_LINGERING) {
+            close(fd);
+            continue;
+        }
         if (server->tls)
             fd = http_tls_take(server->tls, fd);
         if (fd < 0)
             continue;
-        connection = NULL;
-        if (open < (size_t)server->config.max_connections + MAX_LINGERING)
-            connection = new_connection(server, fd, &address, n);
+        connection = new_connection(server, fd, &address, n);
         if (!connection)
             close(fd);
         else if (open >= (size_t)server->config.max_connections)

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -74,6 +75,8 @@ struct http_tls {
     struct link *links, *queue;
     int64_t swept_ns, stop_ns; /* stop_ns: when to leave; 0: not asked to */
 
+    atomic_size_t n_links; /* arriving ones too */
+
     pthread_mutex_t lock;
     struct http_certificate *certificate; /* under the lock: of links to come */
     struct link *arriving; /* under the lock: handed in, not yet seen by the thread */
@@ -93,6 +96,7 @@ static void free_link(struct link *link)
         close(link->client);
     if (link->inner >= 0)
         close(link->inner);
+    atomic_fetch_sub(&link->tls->n_links, 1);
     au_free(link);
 }
 
@@ -398,6 +402,11 @@ static void wake(struct http_tls *tls)
     (void)!write(tls->wake_fd, &one, sizeof one);
 }
 
+size_t http_tls_links(const struct http_tls *tls)
+{
+    return atomic_load(&tls->n_links);
+}
+
 int http_tls_take(struct http_tls *tls, int client)
 {
     static const int on = 1;
@@ -408,6 +417,7 @@ int http_tls_take(struct http_tls *tls, int client)
         return -1;
     }
     link->tls = tls;
+    atomic_fetch_add(&tls->n_links, 1);
     link->client = client;
     link->inner = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends)) {

@@ -8,6 +8,8 @@
 #ifndef HTTP_TLS_H
 #define HTTP_TLS_H
 
+#include <stddef.h>
+
 #include "api/http/certificate.h"
 #include "base/error.h"
 
@@ -26,5 +28,8 @@ void http_tls_destroy(struct http_tls *tls);
 /* Take an accepted TCP socket (also on failure). Returns the socket that stands for the client, or
  * -1 when there is no memory or descriptor for it. Thread: any.                                  */
 int http_tls_take(struct http_tls *tls, int client);
+/* Clients that it has: some are still shaking hands, or taking what was said, when the server has
+ * let go of their sockets. Any thread.                                                           */
+size_t http_tls_links(const struct http_tls *tls);
 
 #endif
