@@ -235,6 +235,33 @@ class Tls(probe.Case):
         print(f"echo of 640 bytes: p50 {statistics.median(times) * 1e6:.0f} us", file=sys.stderr)
         self.assertLess(statistics.median(times), 0.01)
 
+    def kernels_view(self, client):
+        """Of the server's socket: bytes in its queue, and which timer runs."""
+        ours, theirs = (f"0100007F:{port:04X}" for port in (self.probe.port, client.getsockname()[1]))
+        with open("/proc/net/tcp") as file:
+            rows = [line.split() for line in file]
+        for row in rows:
+            if row[1:3] == [ours, theirs]:
+                return int(row[4].split(":")[0], 16), row[5].split(":")[0]
+        self.fail("the kernel does not know this connection")
+
+    def test_vanished_clients_are_noticed(self):
+        """Keep-alive was set on the relay's socket pair, which cannot be lost."""
+        client = self.client()
+        client.request("/hello")
+        deadline = time.monotonic() + probe.LIMIT_SECONDS
+        while self.kernels_view(client.socket)[1] != "02":  # another while something is sent
+            self.assertLess(time.monotonic(), deadline)
+
+    def test_what_a_client_leaves_does_not_hide_in_the_kernel(self):
+        client = self.client()
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send("GET /big?mb=8 HTTP/1.1\r\nHost: p\r\n\r\n")
+        while not self.kernels_view(client.socket)[0]:
+            pass
+        self.get("/hello")  # as much has been sent as will be
+        self.assertLess(self.kernels_view(client.socket)[0], 256 << 10)
+
     def test_names_of_other_protocols_do_not_end_the_handshake(self):
         context = self.context()
         context.set_alpn_protocols(["spdy/9"])

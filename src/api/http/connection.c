@@ -255,17 +255,21 @@ static void on_gate(struct http_watch *watch, uint32_t events)
 
 static void let_in(struct http_connection *connection)
 {
+    connection->watch.fn = on_gate;
+    http_server_watch(connection->server, EPOLL_CTL_ADD, connection->fd, &connection->watch,
+                      EPOLLIN | EPOLLRDHUP | EPOLLET);
+}
+
+/* Of the client's own socket: behind TLS the server has another. */
+static void set_options(int fd)
+{
     static const int on = 1, keep_idle = 30, keep_interval = 10, keep_count = 3;
-    int fd = connection->fd;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     /* A peer that vanished without a word is noticed within a minute. */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keep_idle, sizeof keep_idle);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &keep_interval, sizeof keep_interval);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &keep_count, sizeof keep_count);
-    connection->watch.fn = on_gate;
-    http_server_watch(connection->server, EPOLL_CTL_ADD, fd, &connection->watch,
-                      EPOLLIN | EPOLLRDHUP | EPOLLET);
 }
 
 /* Connections, and the clients of the TLS relay that outlive theirs. */
@@ -299,6 +303,7 @@ void http_connection_accept(struct http_listener *listener)
             close(fd);
             continue;
         }
+        set_options(fd);
         if (server->tls)
             fd = http_tls_take(server->tls, fd);
         if (fd < 0)

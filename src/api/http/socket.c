@@ -381,7 +381,8 @@ static void on_upgraded(void *context, struct MHD_Connection *mhd, void *request
     /* libmicrohttpd leaves the socket corked. */
     setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat)) /* the relay's */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &lowat, sizeof lowat);
     if (n_early) {
         socket->early = au_alloc(n_early);
         if (!socket->early) {

@@ -29,13 +29,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define SECOND_NS      ((int64_t)1000000000)
-#define RECORD_BYTES   16384
-#define TURN_STEPS     16 /* of a link, before others have their turn */
-#define MAX_EVENTS     64
-#define LINGER_SECONDS 2
-#define STOP_SECONDS   1
-#define SWEEP_MS       250
+#define SECOND_NS         ((int64_t)1000000000)
+#define RECORD_BYTES      16384
+#define UNSENT_BYTES_KEPT RECORD_BYTES /* in the kernel: more would hide what a client leaves */
+#define TURN_STEPS        16           /* of a link, before others have their turn */
+#define MAX_EVENTS        64
+#define LINGER_SECONDS    2
+#define STOP_SECONDS      1
+#define SWEEP_MS          250
 
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 
@@ -409,7 +410,7 @@ size_t http_tls_links(const struct http_tls *tls)
 
 int http_tls_take(struct http_tls *tls, int client)
 {
-    static const int on = 1;
+    static const int lowat = UNSENT_BYTES_KEPT;
     int ends[2] = {-1, -1};
     struct link *link = au_calloc(1, sizeof *link);
     if (!link) {
@@ -433,7 +434,7 @@ int http_tls_take(struct http_tls *tls, int client)
         close(ends[1]);
         return -1;
     }
-    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(client, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
     set_due(link, tls->handshake_seconds);
     pthread_mutex_lock(&tls->lock);
     link->next = tls->arriving;
