@@ -313,6 +313,25 @@ class Crowd(probe.Case):
         self.assertEqual(self.get("/hello").status, 200)
 
 
+    def test_a_client_that_takes_nothing_is_let_go_when_the_server_has_closed(self):
+        """What the relay still had for it kept it there for ever."""
+        self.assertEqual(self.get("/hello").status, 200)
+        before = self.descriptors()
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", self.probe.port))
+        tls = probe.tls_context().wrap_socket(client, server_hostname="localhost")
+        self.addCleanup(tls.close)
+        one = "GET /files/" + "x" * 20000 + " HTTP/1.1\r\nHost: p\r\n%s\r\n"
+        tls.sendall((one % "" * 3 + one % "Connection: close\r\n").encode())
+        deadline = time.monotonic() + probe.LIMIT_SECONDS
+        while self.descriptors() < before + 3:
+            self.assertLess(time.monotonic(), deadline)
+        while self.descriptors() > before:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+
 class Creation(unittest.TestCase):
     def refused(self, certificate, key):
         out = subprocess.run([probe.PROGRAM, f"certificate={certificate}", f"key={key}"],

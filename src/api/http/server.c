@@ -374,7 +374,7 @@ enum auricle_error http_server_create(const struct http_server_config *config,
     error = open_listeners(server, fault);
     if (!error && server->config.certificate)
         error = http_tls_create(server->config.certificate, server->config.header_seconds,
-                                &server->tls, fault);
+                                server->config.idle_seconds, &server->tls, fault);
     if (!error)
         error = start_daemon(server, fault);
     if (!error)

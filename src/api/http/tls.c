@@ -58,16 +58,17 @@ struct link {
     bool shaken;                 /* the handshake is done */
     bool client_ended, told_end; /* no more comes from the client; the server was told */
     bool server_ended, said_bye; /* no more comes from the server; the client was told */
+    bool server_left;            /* it has nothing to add, and may have closed: see serve */
     bool deaf;                   /* the server takes nothing more: thrown away */
     bool broken;                 /* to be closed */
-    int64_t due_ns;              /* it must be shaken, or is closed, by then; 0: no limit */
+    int64_t due_ns;              /* it is closed then; 0: no limit */
     struct piece in, out;        /* from the client, to the client */
 };
 
 struct http_tls {
     gnutls_priority_t priorities;
     gnutls_datum_t ticket_key;
-    double handshake_seconds;
+    double handshake_seconds, untaken_seconds;
     int epoll_fd, wake_fd;
     pthread_t thread;
     bool has_thread;
@@ -217,9 +218,11 @@ static bool tell_client(struct link *link)
     if (out->begin < out->end) {
         ssize_t n = gnutls_record_send(link->session, out->bytes + out->begin,
                                        out->end - out->begin);
-        if (n > 0)
+        if (n > 0) {
             out->begin += (size_t)n;
-        else if (!must_wait(n) && !is_harmless(n))
+            if (link->server_left)
+                set_due(link, link->tls->untaken_seconds);
+        } else if (!must_wait(n) && !is_harmless(n))
             link->broken = true;
         return n > 0;
     }
@@ -252,6 +255,8 @@ static bool pump(struct link *link)
         moved |= !link->broken && hear_server(link);
         moved |= !link->broken && tell_client(link);
     }
+    if (link->server_left && link->shaken && !link->due_ns)
+        set_due(link, link->tls->untaken_seconds);
     return !link->broken && !(link->said_bye && link->client_ended);
 }
 
@@ -274,12 +279,22 @@ static bool client_is_lost(const struct link *link)
     return look.revents & POLLERR || (look.revents & POLLHUP && !link->said_bye);
 }
 
-/* Other events of this round may point to a link that is over: only the end of the round frees
+static bool has_server_left(const struct link *link)
+{
+    struct pollfd look = {.fd = link->inner, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0;
+}
+
+/* From then on nobody but the relay looks after the client, which may never take what was said.
+ *
+ * Other events of this round may point to a link that is over: only the end of the round frees
  * it. */
 static void serve(struct http_tls *tls, struct link *link, uint32_t events)
 {
     if (events & (EPOLLERR | EPOLLHUP) && client_is_lost(link))
         link->broken = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP) && !link->server_left)
+        link->server_left = has_server_left(link);
     if (!link->broken && !pump(link))
         link->broken = true;
     if ((link->more || link->broken) && !link->queued) {
@@ -466,7 +481,8 @@ static enum auricle_error start(struct http_tls *tls, struct au_fault *fault)
 }
 
 enum auricle_error http_tls_create(struct http_certificate *certificate, double handshake_seconds,
-                                   struct http_tls **out, struct au_fault *fault)
+                                   double untaken_seconds, struct http_tls **out,
+                                   struct au_fault *fault)
 {
     enum auricle_error error = AURICLE_OK;
     struct http_tls *tls = au_calloc(1, sizeof *tls);
@@ -474,6 +490,7 @@ enum auricle_error http_tls_create(struct http_certificate *certificate, double 
         return au_fail(fault, AURICLE_E_NOMEM, "TLS: out of memory");
     tls->epoll_fd = tls->wake_fd = -1;
     tls->handshake_seconds = handshake_seconds;
+    tls->untaken_seconds = untaken_seconds;
     tls->certificate = http_certificate_ref(certificate);
     pthread_mutex_init(&tls->lock, NULL);
     if (gnutls_priority_init(&tls->priorities, PRIORITIES, NULL) ||

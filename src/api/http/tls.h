@@ -15,10 +15,11 @@
 
 struct http_tls; /* opaque: the relay */
 
-/* Takes a reference of the certificate. Errors: NOMEM, IO. */
+/* Takes a reference of the certificate. Once the server has closed, a client that takes nothing for
+ * untaken_seconds is let go. Errors: NOMEM, IO.                                                  */
 AURICLE_MUST_CHECK enum auricle_error http_tls_create(struct http_certificate *certificate,
                                                       double handshake_seconds,
-                                                      struct http_tls **out,
+                                                      double untaken_seconds, struct http_tls **out,
                                                       struct au_fault *fault);
 /* Give clients that come from now on this certificate; takes a reference. Any thread. */
 void http_tls_use(struct http_tls *tls, struct http_certificate *certificate);
