@@ -55,8 +55,9 @@ def _shapes(longest):
 STAGES = [
     Stage(0.10, [(1, 20, 240, 0.0)], 1.2, 0.0),
     Stage(0.50, _shapes(2), 1.2, 0.2),
-    Stage(0.85, _shapes(4), 1.2, 0.2),
-    Stage(1.01, _shapes(9), 0.8, 0.2, LAST_GROUPS, 0.4),
+    Stage(0.60, _shapes(4), 1.2, 0.2),
+    Stage(0.82, _shapes(8), 1.2, 0.2),
+    Stage(1.01, _shapes(12), 0.8, 0.2, LAST_GROUPS, 0.4),
 ]
 
 
