@@ -14,6 +14,7 @@
 #include "format/packed.h"
 #include "kern/kern.h"
 #include "service/engines/load.h"
+#include "service/registry/intact.h"
 #include "service/registry/local.h"
 
 #define LEAST_MEMORY_BYTES (500u << 20)
@@ -95,36 +96,64 @@ static void report_decoders(struct report *report)
                        "read: install the package ffmpeg");
 }
 
-static void report_models(struct report *report, const char *model_dir)
+static void list_models(struct report *report, const struct service_model_folders *folders)
 {
-    struct service_model_folders folders;
     struct service_local_list list = {0};
-    if (service_model_folders_init(model_dir, &folders) != AURICLE_OK) {
-        put(report, "Models", "out of memory");
-        return;
-    }
-    if (service_local_list_init(&folders, &list) == AURICLE_OK) {
+    if (service_local_list_init(folders, &list) == AURICLE_OK) {
         put(report, "Models", "%zu found", list.n);
         for (size_t i = 0; i < list.n; i++)
             put(report, "", "%s (%.1f MB%s) %s", list.entries[i].name,
                 (double)list.entries[i].bytes / 1e6, list.entries[i].vad ? ", voice activity" : "",
                 list.entries[i].path);
     }
-    for (size_t i = 0; i < folders.n; i++)
-        put(report, i ? "" : "  searched", "%s%s", folders.at[i],
-            au_file_is_dir(folders.at[i]) ? "" : " (not there)");
-    char *path = NULL;
+    for (size_t i = 0; i < folders->n; i++)
+        put(report, i ? "" : "  searched", "%s%s", folders->at[i],
+            au_file_is_dir(folders->at[i]) ? "" : " (not there)");
+    service_local_list_deinit(&list);
+}
+
+/* A model that will be used unasked; what its record says of it comes into the advice. */
+static void report_used(struct report *report, const char *title, const char *path,
+                        const char *otherwise, const char *cache)
+{
+    struct au_fault fault = {0};
+    bool whole = !path || service_intact_check(path, cache, &fault) == AURICLE_OK;
+    put(report, title, "%s%s", path ? path : otherwise, whole ? "" : " (damaged)");
+    report->ready = report->ready && whole;
+    if (!whole)
+        advise(report, fault.text);
+}
+
+static void report_models(struct report *report, const struct app_transcribe_args *args)
+{
+    struct service_model_folders folders;
+    struct au_fault fault = {0};
+    char *path = NULL, *vad = NULL, *cache = service_cache_folder(args->cache);
     bool bundled = false;
+    if (service_model_folders_init(args->model_dir, &folders) != AURICLE_OK) {
+        put(report, "Models", "out of memory");
+        au_free(cache);
+        return;
+    }
+    list_models(report, &folders);
     report->ready = service_local_find_default(&folders, false, &path, &bundled, NULL) ==
                     AURICLE_OK;
-    put(report, "  default", "%s", path ? path : "none");
     if (!report->ready)
-        advise(report, "no default model: auricle models pull base loads one");
+        advise(report, service_local_is_missing(&folders, "nano", &fault)
+                           ? fault.text
+                           : "no default model: auricle models pull base loads one");
     else if (bundled)
         advise(report, "only the small bundled model serves as default: auricle models pull base "
                        "loads one that writes better words");
+    report_used(report, "  default", path, "none", cache);
+    if (service_local_find_vad(&folders, &vad, &fault) != AURICLE_OK) {
+        report->ready = false;
+        advise(report, fault.text);
+    }
+    report_used(report, "  speech by", vad, "loudness", cache);
     au_free(path);
-    service_local_list_deinit(&list);
+    au_free(vad);
+    au_free(cache);
     service_model_folders_deinit(&folders);
 }
 
@@ -175,11 +204,12 @@ static int run_doctor(const struct app_command *self, int argc, char **argv)
     report_processor(&report, &machine);
     report_memory(&report, &machine);
     report_decoders(&report);
-    report_models(&report, args.base.model_dir);
+    report_models(&report, &args.base);
     report_cache(&report, &args.base);
     report_rest(&report, &machine);
     au_buf_printf(&report.text, "\nVerdict: %s\n%s",
-                  report.ready ? "ready to transcribe" : "a model is missing", report.advice.data);
+                  report.ready ? "ready to transcribe" : "a model is missing or damaged",
+                  report.advice.data);
     code = app_print(report.text.data, report.text.len);
     if (code == APP_EXIT_OK && !report.ready)
         code = APP_EXIT_MODEL;
@@ -207,6 +237,7 @@ const struct app_command app_command_doctor = {
     .examples = "  auricle doctor\n",
     .groups = doctor_groups,
     .notes = "Exit codes:\n"
-             "    0  ready to transcribe\n" APP_NOTE_USAGE "    3  no model was found\n",
+             "    0  ready to transcribe\n" APP_NOTE_USAGE
+             "    3  no model was found, or one is damaged\n",
     .run = run_doctor,
 };

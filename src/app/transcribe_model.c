@@ -55,13 +55,6 @@ static enum auricle_error find_default(const struct app_transcribe_args *args,
                  "auricle: using the small bundled model (%s): for better words run auricle models "
                  "pull base, or name another with --model",
                  *path);
-    for (size_t i = 0; i < folders->n && error == AURICLE_E_NOT_FOUND; i++) {
-        char *bundle = au_path_join(folders->at[i], "nano");
-        bool said = bundle && service_local_is_damaged(bundle, fault);
-        au_free(bundle);
-        if (said)
-            break;
-    }
     return error;
 }
 
@@ -95,7 +88,9 @@ static enum auricle_error find_vad(const struct app_transcribe_args *args,
         return AURICLE_OK;
     if (args->vad_model)
         return service_local_find(folders, args->vad_model, path, fault);
-    *path = service_local_find_vad(folders);
+    enum auricle_error error = service_local_find_vad(folders, path, fault);
+    if (error)
+        return error;
     if (!*path && o->vad == AURICLE_VAD_SILERO)
         return au_fail(fault, AURICLE_E_NOT_FOUND,
                        "--vad silero: no Silero model is installed: auricle models pull silero-vad "

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "recog/voice/vad.h"
+#include "service/registry/intact.h"
 #include "service/registry/local.h"
 
 enum { FORMAT_TXT, FORMAT_JSON, FORMAT_TSV };
@@ -247,16 +248,16 @@ static void find_speech(struct run *run, const char *input)
 /* ---- The detector ---------------------------------------------------------------------------- */
 
 /* An installed model for the rate, a new string; NULL: there is none. */
-static char *find_installed(const struct service_model_folders *folders, int rate_hz)
+static enum auricle_error find_installed(const struct service_model_folders *folders, int rate_hz,
+                                         char **path, struct au_fault *fault)
 {
     static const char *const names[] = {"silero-vad-8k", "silero_vad_8k"};
-    char *path = NULL;
     if (rate_hz == AUDIO_RATE_HZ)
-        return service_local_find_vad(folders);
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !path; i++)
-        if (service_local_find(folders, names[i], &path, NULL) != AURICLE_OK)
-            path = NULL;
-    return path;
+        return service_local_find_vad(folders, path, fault);
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !*path; i++)
+        if (service_local_find(folders, names[i], path, NULL) != AURICLE_OK)
+            *path = NULL;
+    return AURICLE_OK;
 }
 
 static int wanted_hz(const struct vad_args *args)
@@ -277,7 +278,7 @@ static enum auricle_error find_model(const struct vad_args *args, char **path,
     if (args->base.vad_model)
         error = service_local_find(&folders, args->base.vad_model, path, fault);
     else
-        *path = find_installed(&folders, wanted_hz(args));
+        error = find_installed(&folders, wanted_hz(args), path, fault);
     service_model_folders_deinit(&folders);
     if (!error && !*path && args->detector == DETECTOR_SILERO)
         error = au_fail(fault, AURICLE_E_NOT_FOUND,
@@ -292,7 +293,9 @@ static enum auricle_error find_model(const struct vad_args *args, char **path,
 static enum auricle_error load_model(struct run *run, const char *path, struct au_fault *fault)
 {
     struct format_weights *weights = NULL;
-    enum auricle_error error = format_weights_open(path, &weights, fault);
+    enum auricle_error error = service_intact_check(path, NULL, fault);
+    if (!error)
+        error = format_weights_open(path, &weights, fault);
     if (!error)
         error = silero_model_create(weights, app_shared_kernels(&run->args->base), &run->model,
                                     fault);

@@ -29,13 +29,13 @@ def environment(**settings):
 
 
 def run(*args, stdin=subprocess.DEVNULL, data=None, env=None, stdout=subprocess.PIPE, timeout=240,
-        **more):
+        program=AURICLE, **more):
     """Run to the end. stdout and stderr of the answer are bytes and text."""
     if data is not None:
         more["input"] = data
     else:
         more["stdin"] = stdin
-    done = subprocess.run([AURICLE, *args], stdout=stdout, stderr=subprocess.PIPE, timeout=timeout,
+    done = subprocess.run([program, *args], stdout=stdout, stderr=subprocess.PIPE, timeout=timeout,
                           env=environment(**(env or {})), check=False, **more)
     done.stderr = done.stderr.decode()
     return done

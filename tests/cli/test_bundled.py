@@ -5,6 +5,8 @@ import glob
 import json
 import math
 import os
+import shutil
+import subprocess
 import sys
 import unittest
 
@@ -76,7 +78,7 @@ class Bundled(cli.Case):
         def kept(*options):
             done = run("transcribe", "-q", "--cache", cache, *options, sound)
             self.expect(done, cli.OK)
-            return sorted(os.listdir(cache))
+            return sorted(name for name in os.listdir(cache) if name.endswith(".packed"))
         first = kept("--compute-type", "int8")
         both = kept("--compute-type", "f32", "--cache-size", "1GB")
         self.assertEqual((len(first), len(both)), (1, 2))
@@ -105,6 +107,78 @@ class Bundled(cli.Case):
         self.expect(done, cli.OK)
         self.assertIn("nano (", done.stdout.decode())
         self.assertIn("Verdict: ready", done.stdout.decode())
+
+
+class Damage(cli.Case):
+    """A program of our own beside models of our own: no other models are found."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.path("bin", "auricle")
+        os.mkdir(self.path("bin"))
+        shutil.copy(cli.AURICLE, self.program)
+        shutil.copytree(os.path.join(cli.SOURCE, "models"), self.path("models"))
+        with open(self.path("models", "SHA256SUMS"), encoding="ascii") as file:
+            self.sums = {name: digest for digest, name in map(str.split, file)}
+
+    def start(self, *args, command="transcribe"):
+        return run(command, "-q", *args, recording("note.wav"), program=self.program)
+
+    def overwrite(self, name, at, data):
+        with open(self.path("models", *name.split("/")), "r+b") as file:
+            file.seek(at)
+            file.write(data)
+
+    def expect_named(self, done, name, what):
+        self.expect_one_line(done, cli.MODEL, name + what, self.sums[name],
+                             "tools/model_sums.py . --write")
+
+    def test_damaged_weights(self):
+        """Weights with a hole load and write rubbish: with a cache, made before, and without."""
+        good = self.start("--cache", self.path("cache"))
+        self.expect(good, cli.OK)
+        self.overwrite("nano/model.safetensors", 4 << 20, bytes(1 << 20))
+        for args in (["--cache", self.path("cache")], ["--cache", "off"], ["--cache", self.path("new")]):
+            self.expect_named(self.start(*args), "nano/model.safetensors", " is damaged")
+        shutil.copy(os.path.join(NANO, "model.safetensors"), self.path("models", "nano"))
+        self.assertEqual(self.start("--cache", self.path("cache")).stdout, good.stdout)
+
+    def test_a_change_that_is_meant(self):
+        self.overwrite("nano/model.safetensors", 4 << 20, bytes(64))
+        tool = os.path.join(cli.SOURCE, "tools", "model_sums.py")
+        subprocess.run([sys.executable, tool, self.folder, "--write"], check=True)
+        self.expect(self.start("--cache", self.path("cache")), cli.OK)
+
+    def test_damaged_and_missing_texts(self):
+        self.expect(self.start("--cache", self.path("cache")), cli.OK)
+        path = self.path("models", "nano", "vocab.json")
+        times = os.stat(path)
+        self.overwrite("nano/vocab.json", 5000, b"x")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.expect_named(self.start("--cache", self.path("cache")), "nano/vocab.json", " is damaged")
+        shutil.copy(os.path.join(NANO, "vocab.json"), path)
+        for name in ("merges.txt", "config.json", "generation_config.json", "added_tokens.json",
+                     "preprocessor_config.json", "tokenizer_config.json"):
+            os.rename(self.path("models", "nano", name), self.path("aside"))
+            self.expect_named(self.start("--cache", self.path("cache")), "nano/" + name, " is missing")
+            os.rename(self.path("aside"), self.path("models", "nano", name))
+        self.expect(self.start("--cache", self.path("cache")), cli.OK)
+
+    def test_no_detector_takes_the_place_of_a_missing_one(self):
+        shutil.rmtree(self.path("models", "vad"))
+        for command in ("transcribe", "vad"):
+            self.expect_named(self.start(command=command), "vad/model.safetensors", " is missing")
+            self.expect(self.start("--vad", "energy", command=command), cli.OK)
+        done = run("doctor", program=self.program)
+        self.assertEqual(done.returncode, cli.MODEL)
+        self.assertIn("vad/model.safetensors is missing", " ".join(done.stdout.decode().split()))
+        done = run("serve", "--port", "0", program=self.program)
+        self.expect(done, cli.MODEL, "vad/model.safetensors is missing")
+
+    def test_a_missing_model(self):
+        shutil.rmtree(self.path("models", "nano"))
+        for args in ([], ["--model", "nano"], ["--model", self.path("models", "nano")]):
+            self.expect_named(self.start(*args), "nano/added_tokens.json", " is missing")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Cache(cli.Case):
         self.assertNotIn("from the cache", first.stderr)
         self.assertIn("from the cache", second.stderr)
         self.assertEqual(first.stdout, second.stdout)
-        self.assertEqual(len(os.listdir(folder)), 1)
+        self.assertEqual(sum(name.endswith(".packed") for name in os.listdir(folder)), 1)
 
     def test_off_means_off(self):
         for _ in range(2):

@@ -35,8 +35,7 @@ static enum auricle_error find_vad(struct service_engines *pool, const char *vad
 {
     if (vad_model)
         return service_local_find(&pool->folders, vad_model, &pool->vad_model, fault);
-    pool->vad_model = service_local_find_vad(&pool->folders);
-    return AURICLE_OK;
+    return service_local_find_vad(&pool->folders, &pool->vad_model, fault);
 }
 
 static bool copy(char **to, const char *text)

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "format/packed.h"
-#include "service/registry/local.h"
+#include "service/registry/intact.h"
 
 static void trim_cache(const char *folder, uint64_t most_bytes)
 {
@@ -22,13 +22,18 @@ enum auricle_error service_engine_load(const struct auricle_engine_options *opti
 {
     struct auricle_message message = {""};
     const char *model = options->model, *vad = options->vad_model;
-    enum auricle_error error = auricle_engine_create(options, out, &message);
+    enum auricle_error error = service_intact_check(model, options->cache_folder, fault);
+    if (!error && vad)
+        error = service_intact_check(vad, options->cache_folder, fault);
+    if (error)
+        return error;
+    error = auricle_engine_create(options, out, &message);
     if (!error) {
         trim_cache(options->cache_folder, cache_bytes ? cache_bytes : SERVICE_CACHE_BYTES);
         return AURICLE_OK;
     }
     if (error != AURICLE_E_NOMEM &&
-        (service_local_is_damaged(model, fault) || (vad && service_local_is_damaged(vad, fault))))
+        (service_intact_is_damaged(model, fault) || (vad && service_intact_is_damaged(vad, fault))))
         return error;
     bool named = strstr(message.text, model) || (vad && strstr(message.text, vad));
     return au_fail(fault, error, "%s%s%s", named ? "" : model, named ? "" : ": ", message.text);

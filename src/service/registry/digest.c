@@ -18,6 +18,7 @@
 struct hashes {
     struct sha256_ctx sha256;
     struct sha1_ctx git;
+    bool with_git;
 };
 
 static void put_hex(const uint8_t *bytes, size_t n, char *out)
@@ -56,8 +57,10 @@ static void finish(struct hashes *hashes, struct service_digests *out)
 {
     uint8_t sha256[SHA256_DIGEST_SIZE], git[SHA1_DIGEST_SIZE];
     sha256_digest(&hashes->sha256, sizeof sha256, sha256);
-    sha1_digest(&hashes->git, sizeof git, git);
     put_hex(sha256, sizeof sha256, out->sha256);
+    if (!hashes->with_git)
+        return;
+    sha1_digest(&hashes->git, sizeof git, git);
     put_hex(git, sizeof git, out->git);
 }
 
@@ -78,17 +81,18 @@ static enum auricle_error read_all(int fd, const char *path, uint64_t total, uin
         if (n == 0 || (uint64_t)n > total - done)
             return au_fail(fault, AURICLE_E_IO, "%s changed while it was read", path);
         sha256_update(&hashes->sha256, (size_t)n, block);
-        sha1_update(&hashes->git, (size_t)n, block);
+        if (hashes->with_git)
+            sha1_update(&hashes->git, (size_t)n, block);
         done += (uint64_t)n;
     }
     return AURICLE_OK;
 }
 
-enum auricle_error service_digest_file(const char *path, service_digest_watch *watch, void *context,
-                                       struct service_digests *out, struct au_fault *fault)
+static enum auricle_error digest(const char *path, bool with_git, service_digest_watch *watch,
+                                 void *context, struct service_digests *out, struct au_fault *fault)
 {
     struct stat status;
-    struct hashes hashes;
+    struct hashes hashes = {.with_git = with_git};
     enum auricle_error error = AURICLE_OK;
     uint8_t *block = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -115,5 +119,21 @@ done:
     au_free(block);
     if (fd >= 0)
         close(fd);
+    return error;
+}
+
+enum auricle_error service_digest_file(const char *path, service_digest_watch *watch, void *context,
+                                       struct service_digests *out, struct au_fault *fault)
+{
+    return digest(path, true, watch, context, out, fault);
+}
+
+enum auricle_error service_sha256_file(const char *path, service_digest_watch *watch, void *context,
+                                       char out[SERVICE_SHA256_HEX], struct au_fault *fault)
+{
+    struct service_digests digests;
+    enum auricle_error error = digest(path, false, watch, context, &digests, fault);
+    if (!error)
+        memcpy(out, digests.sha256, SERVICE_SHA256_HEX);
     return error;
 }

@@ -34,6 +34,12 @@ AURICLE_MUST_CHECK enum auricle_error service_digest_file(const char *path,
                                                           void *context,
                                                           struct service_digests *out,
                                                           struct au_fault *fault);
+/* The SHA-256 alone, in half the time. */
+AURICLE_MUST_CHECK enum auricle_error service_sha256_file(const char *path,
+                                                          service_digest_watch *watch,
+                                                          void *context,
+                                                          char out[SERVICE_SHA256_HEX],
+                                                          struct au_fault *fault);
 /* Whether text is n lower-case hexadecimal digits and nothing else. */
 bool service_is_hex(const char *text, size_t n);
 

@@ -13,8 +13,8 @@
 #include "base/nearest.h"
 #include "base/str.h"
 #include "service/registry/inspect.h"
+#include "service/registry/intact.h"
 #include "service/registry/registry.h"
-#include "service/registry/sums.h"
 
 #define MAX_LISTED 1000 /* entries read of one folder: a mistaken --model-dir / must not hang */
 
@@ -166,6 +166,18 @@ static char *find_in_all(const struct service_model_folders *folders, const char
     return NULL;
 }
 
+bool service_local_is_missing(const struct service_model_folders *folders, const char *name,
+                              struct au_fault *fault)
+{
+    bool found = false;
+    for (size_t i = 0; i < folders->n && !found; i++) {
+        char *path = au_path_join(folders->at[i], name);
+        found = path && service_intact_is_missing(path, fault);
+        au_free(path);
+    }
+    return found;
+}
+
 static void put_folders(const struct service_model_folders *folders, struct au_buf *out)
 {
     for (size_t i = 0; i < folders->n; i++)
@@ -236,41 +248,31 @@ enum auricle_error service_local_find(const struct service_model_folders *folder
         if (!found)
             return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
     }
+    if (!found && strchr(name, '/') && service_intact_is_missing(name, fault))
+        return AURICLE_E_NOT_FOUND;
     if (!found && strchr(name, '/'))
         return au_fail(fault, AURICLE_E_NOT_FOUND,
                        "%s: no such model file or folder (a name without \"/\" is looked up among "
                        "the installed models: auricle doctor lists them)",
                        name);
     if (!found)
-        return not_here(folders, name, fault);
+        return service_local_is_missing(folders, name, fault) ? AURICLE_E_NOT_FOUND
+                                                              : not_here(folders, name, fault);
     *path = found;
     return AURICLE_OK;
 }
 
-char *service_local_find_vad(const struct service_model_folders *folders)
+enum auricle_error service_local_find_vad(const struct service_model_folders *folders, char **path,
+                                          struct au_fault *fault)
 {
-    char *path = NULL;
-    for (size_t i = 0; i < N_VAD_NAMES && !path; i++)
-        path = find_in_all(folders, vad_names[i]);
-    return path;
-}
-
-bool service_local_is_damaged(const char *path, struct au_fault *fault)
-{
-    struct service_sums sums = {0};
-    struct au_fault found = {0};
-    enum auricle_error error = service_sums_find(path, &sums, &found);
-    if (!error)
-        error = service_sums_check(&sums, NULL, NULL, &found);
-    service_sums_deinit(&sums);
-    if (error != AURICLE_E_FORMAT && error != AURICLE_E_NOT_FOUND)
-        return false;
-    const char *name = au_path_name(path);
-    bool known = service_model_find(name) != NULL;
-    au_fail(fault, error, "%s; %s%s", found.text,
-            known ? "load it anew: auricle models pull --force " : "install that model anew",
-            known ? name : "");
-    return true;
+    char *found = NULL;
+    for (size_t i = 0; i < N_VAD_NAMES && !found; i++)
+        found = find_in_all(folders, vad_names[i]);
+    for (size_t i = 0; i < N_VAD_NAMES && !found; i++)
+        if (service_local_is_missing(folders, vad_names[i], fault))
+            return AURICLE_E_NOT_FOUND;
+    *path = found;
+    return AURICLE_OK;
 }
 
 /* ---- The default ---------------------------------------------------------------------------- */
@@ -335,6 +337,8 @@ enum auricle_error service_local_find_default(const struct service_model_folders
         *path = found;
         return AURICLE_OK;
     }
+    if (service_local_is_missing(folders, BUNDLED, fault))
+        return AURICLE_E_NOT_FOUND;
     struct au_buf looked;
     au_buf_init(&looked, 0);
     put_folders(folders, &looked);

@@ -25,7 +25,8 @@ AURICLE_MUST_CHECK enum auricle_error service_model_folders_init(const char *ext
 void service_model_folders_deinit(struct service_model_folders *folders);
 
 /* Find a model by path (a "/" in it, or a file here that no folder has) or by name; *path is a new
- * string. Errors: NOT_FOUND (says where it looked, what is there, what to do), NOMEM.            */
+ * string. Errors: NOT_FOUND (says where it looked, what is there, what to do; or which file is
+ * missing, where digests of that model are on record), NOMEM.                                    */
 AURICLE_MUST_CHECK enum auricle_error service_local_find(
     const struct service_model_folders *folders, const char *name, char **path,
     struct au_fault *fault);
@@ -37,15 +38,19 @@ AURICLE_MUST_CHECK enum auricle_error service_local_find_default(
     const struct service_model_folders *folders, bool multilingual, char **path, bool *bundled,
     struct au_fault *fault);
 
-/* The voice activity model when none is named: a new string; NULL where none is installed. */
-char *service_local_find_vad(const struct service_model_folders *folders);
+/* Whether a model of that name, which no folder has, should be in one of them by the record of its
+ * models; then the fault says which file is missing, and what to do.                             */
+bool service_local_is_missing(const struct service_model_folders *folders, const char *name,
+                              struct au_fault *fault);
+
+/* The voice activity model when none is named: a new string; NULL where none is installed. Errors:
+ * NOT_FOUND where the record of a folder lists one that is not there: without it another detector
+ * would be used, and nobody would know.                                                          */
+AURICLE_MUST_CHECK enum auricle_error service_local_find_vad(
+    const struct service_model_folders *folders, char **path, struct au_fault *fault);
 
 /* What the model at path is called when models are listed: a new string; NULL: out of memory. */
 char *service_local_name(const char *path);
-
-/* Whether the model at path is damaged or incomplete, by the digests on record; then the fault says
- * which file it is, what its digest should be, and what to do. Reads the whole model.            */
-bool service_local_is_damaged(const char *path, struct au_fault *fault);
 
 /* Where packed weights are kept: `chosen` (NULL for "off"), or where it is NULL a folder in the
  * user's cache folder. A new string, or NULL for nowhere.                                        */

@@ -124,13 +124,18 @@ static enum auricle_error find(const char *path, struct service_sums *out, struc
     bool is_folder = au_file_is_dir(path);
     char *own = is_folder ? au_path_join(path, SERVICE_SUMS_FILE) : au_sprintf("%s.sha256", path);
     char *parent = folder_of(path);
-    if (own && parent && au_file_is_regular(own)) {
+    if (!own || !parent) {
+        au_free(own);
+        au_free(parent);
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    }
+    if (au_file_is_regular(own)) {
         char *folder = is_folder ? au_strdup(path) : au_strdup(parent);
         au_free(parent);
         return read_from(own, folder, NULL, false, out, fault);
     }
     au_free(own);
-    char *shared = parent ? au_path_join(parent, SERVICE_SUMS_FILE) : NULL;
+    char *shared = au_path_join(parent, SERVICE_SUMS_FILE);
     if (!shared) {
         au_free(parent);
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
@@ -175,11 +180,12 @@ enum auricle_error service_sums_write(const struct service_sums *sums, const cha
     return error;
 }
 
-static enum auricle_error check_one(const struct service_sums *sums, const struct service_sum *sum,
-                                    service_digest_watch *watch, void *context,
-                                    struct au_fault *fault)
+enum auricle_error service_sums_check_one(const struct service_sums *sums,
+                                          const struct service_sum *sum,
+                                          service_digest_watch *watch, void *context,
+                                          struct au_fault *fault)
 {
-    struct service_digests digests;
+    char sha256[SERVICE_SHA256_HEX];
     char *path = au_path_join(sums->folder, sum->name);
     if (!path)
         return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
@@ -188,11 +194,11 @@ static enum auricle_error check_one(const struct service_sums *sums, const struc
         error = au_fail(fault, AURICLE_E_NOT_FOUND, "%s is missing (expected sha256 %s)", path,
                         sum->sha256);
     if (!error)
-        error = service_digest_file(path, watch, context, &digests, fault);
-    if (!error && !au_str_equal(digests.sha256, sum->sha256))
+        error = service_sha256_file(path, watch, context, sha256, fault);
+    if (!error && !au_str_equal(sha256, sum->sha256))
         error = au_fail(fault, AURICLE_E_FORMAT,
                         "%s is damaged: its sha256 is %s, expected %s (recorded in %s)", path,
-                        digests.sha256, sum->sha256, sums->source);
+                        sha256, sum->sha256, sums->source);
     au_free(path);
     return error;
 }
@@ -202,6 +208,6 @@ enum auricle_error service_sums_check(const struct service_sums *sums, service_d
 {
     enum auricle_error error = AURICLE_OK;
     for (size_t i = 0; i < sums->n && !error; i++)
-        error = check_one(sums, &sums->entries[i], watch, context, fault);
+        error = service_sums_check_one(sums, &sums->entries[i], watch, context, fault);
     return error;
 }

@@ -42,5 +42,10 @@ AURICLE_MUST_CHECK enum auricle_error service_sums_write(const struct service_su
 AURICLE_MUST_CHECK enum auricle_error service_sums_check(const struct service_sums *sums,
                                                          service_digest_watch *watch, void *context,
                                                          struct au_fault *fault);
+/* The same of one of them. */
+AURICLE_MUST_CHECK enum auricle_error service_sums_check_one(const struct service_sums *sums,
+                                                             const struct service_sum *sum,
+                                                             service_digest_watch *watch,
+                                                             void *context, struct au_fault *fault);
 
 #endif
