@@ -144,6 +144,8 @@ static void forget_settings(const struct run *run, struct service_limits *limits
         limits->max_waiting = 0;
     if (!app_options_given(app_serve_groups, run->parsed, "max-reserved"))
         limits->max_reserved = 0;
+    if (!app_options_given(app_serve_groups, run->parsed, "max-spool"))
+        limits->max_spooled = 0;
     if (!app_options_given(app_serve_groups, run->parsed, "max-live"))
         limits->max_live = 0;
 }

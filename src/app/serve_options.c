@@ -31,6 +31,11 @@ static enum auricle_error parse_reserved(void *args, const char *value, struct a
     return parse_limit(value, &((struct app_serve_args *)args)->limits.max_reserved, fault);
 }
 
+static enum auricle_error parse_spooled(void *args, const char *value, struct au_fault *fault)
+{
+    return parse_limit(value, &((struct app_serve_args *)args)->limits.max_spooled, fault);
+}
+
 static enum auricle_error parse_budget(void *args, const char *value, struct au_fault *fault)
 {
     return app_shared_parse_bytes(value, &((struct app_serve_args *)args)->model_budget_bytes,
@@ -187,6 +192,14 @@ static const struct app_option limit_options[] = {
      .setting = "MAX_RESERVED",
      .help = "memory that they may hold for what was received",
      .otherwise = "2GiB"},
+    {.name = "max-spool",
+     .kind = APP_PARSED,
+     .value = "BYTES",
+     .parse = parse_spooled,
+     .setting = "MAX_SPOOL",
+     .help = "disk that recordings may take, as they came and decoded (four bytes for each of "
+             "16000 samples a second)",
+     .otherwise = "16GiB"},
     {.name = "max-live",
      .kind = APP_INT,
      .value = "N",

@@ -11,11 +11,26 @@ static int pipes_for(const struct service *service)
     return service->max_pipes ? service->max_pipes : service_get_limits(service).max_live;
 }
 
-static struct service_media_config media_for(const struct service *service,
+static enum auricle_error take_bytes(void *context, uint64_t bytes, struct au_fault *fault)
+{
+    const struct service *service = context;
+    return service_spool_take(service->admission, bytes, fault);
+}
+
+static void give_bytes(void *context, uint64_t bytes)
+{
+    const struct service *service = context;
+    service_spool_give(service->admission, bytes);
+}
+
+static struct service_media_config media_for(struct service *service,
                                              const struct service_config *config)
 {
     struct service_media_config media = config->media;
     media.max_pipes = pipes_for(service);
+    media.take_bytes = take_bytes;
+    media.give_bytes = give_bytes;
+    media.context = service;
     if (!(media.max_wait_seconds > 0))
         media.max_wait_seconds = 2 * SERVICE_LIVE_IDLE_SECONDS;
     return media;

@@ -20,6 +20,8 @@ struct service; /* opaque */
 struct service_limits {
     int max_waiting;           /* requests admitted and not yet done; 0: 256 */
     uint64_t max_reserved;     /* bytes they may hold; 0: 2 GiB */
+    uint64_t max_spooled;      /* bytes of all recordings in files: as they came, and decoded;
+                                  0: 16 GiB */
     uint64_t max_upload_bytes; /* MAX_FILE_SIZE; 0: 500 MB */
     int max_live;              /* live sessions; 0: 64 */
 };

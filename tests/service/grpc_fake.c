@@ -19,6 +19,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#define MOST_SPOOLED 40000000 /* bytes */
+
 struct service {
     pthread_mutex_t lock;
     int waiting, max_waiting;
@@ -85,6 +87,14 @@ static enum auricle_error fake_grow(struct service_ticket *ticket, uint64_t more
     if (!error)
         ticket->bytes += more;
     return error;
+}
+
+static enum auricle_error fake_spool(struct service_ticket *ticket, uint64_t more,
+                                     struct au_fault *fault)
+{
+    (void)ticket;
+    return more > MOST_SPOOLED ? au_fail(fault, AURICLE_E_AGAIN, "no room on the disk")
+                               : AURICLE_OK;
 }
 
 static void fake_release_ticket(struct service_ticket *ticket)
@@ -444,6 +454,7 @@ static const struct api_grpc_host functions = {
     .models = fake_models,
     .admit = fake_admit,
     .ticket_grow = fake_grow,
+    .ticket_spool = fake_spool,
     .ticket_release = fake_release_ticket,
     .request_start = fake_start,
     .request_cancel = fake_cancel,

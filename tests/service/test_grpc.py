@@ -320,6 +320,15 @@ class Limits(Case):
         self.refused(Code.RESOURCE_EXHAUSTED, lambda: self.client.call("Listen", iter([request])),
                      "larger than max")
 
+    def test_recording_that_the_disk_has_no_room_for(self):
+        server = Fake()
+        client = Client(server.port)
+        request = v1("TranscribeRequest", audio=bytes(50_000_000))
+        trailing = self.refused(Code.UNAVAILABLE, lambda: client.call("Transcribe", request), "room")
+        self.assertIn("retry-after-ms", trailing)
+        client.close()
+        self.assertEqual(server.stop(), 0)
+
     def test_answer_over_the_limit(self):
         self.refused(Code.RESOURCE_EXHAUSTED, lambda: self.transcribe(model="many:50000"),
                      "larger than max")

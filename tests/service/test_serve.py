@@ -320,6 +320,34 @@ class Certificates(Case):
         self.assertEqual(s.stop(), 0)
 
 
+class Disk(Case):
+    """A small recording may become a large one: 1.8 MB of WAV took 115 MB, and nobody counted."""
+
+    def long(self, minutes):
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(1)
+            file.setframerate(1000)
+            file.writeframes(b"\x80" * (60000 * minutes))
+        return out.getvalue()
+
+    def test_what_recordings_become_is_bounded(self):
+        s = self.start("--max-spool", "50MB")
+        answer = s.transcribe(file=self.long(30))
+        self.assertEqual(answer.status, 503, answer.text)
+        self.assertIn("50 MB", answer.json()["error"]["message"])
+        self.assertIn("retry-after", {name.lower() for name in answer.headers})
+        server.until(lambda: s.get("/health").json()["spooled_bytes"] == 0)
+        self.assertEqual(s.transcribe(file=self.long(5)).status, 200)
+
+    def test_what_arrives_is_counted(self):
+        s = self.start("--max-spool", "4MB")
+        answer = s.transcribe(file=bytes(8_000_000))
+        self.assertEqual(answer.status, 503, answer.text)
+        self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
+
+
 class Watching(Case):
     def test_health_says_what_lives_here(self):
         s = self.start("--threads", "1")

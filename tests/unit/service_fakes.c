@@ -122,6 +122,11 @@ void service_media_limit_pipes(struct service_media *media, int max_pipes)
     (void)media, (void)max_pipes;
 }
 
+bool service_decode_crowded(struct service_decode *decode)
+{
+    return decode->ends_with == AURICLE_E_NO_SPACE;
+}
+
 void service_media_destroy(struct service_media *media)
 {
     au_free(media);

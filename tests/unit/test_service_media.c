@@ -878,6 +878,43 @@ static void shapes_beyond_the_settings_are_refused(void **state)
     service_media_destroy(media);
 }
 
+/* ---- What files take ------------------------------------------------------------------------- */
+
+struct purse {
+    uint64_t most, taken, given;
+};
+
+static enum auricle_error take_bytes(void *context, uint64_t bytes, struct au_fault *fault)
+{
+    struct purse *purse = context; /* the pool's lock is held */
+    if (bytes > purse->most - (purse->taken - purse->given))
+        return au_fail(fault, AURICLE_E_AGAIN, "no room for %d bytes", (int)bytes);
+    purse->taken += bytes;
+    return AURICLE_OK;
+}
+
+static void give_bytes(void *context, uint64_t bytes)
+{
+    ((struct purse *)context)->given += bytes;
+}
+
+static void decoded_samples_are_counted_and_may_be_too_many(void **state)
+{
+    (void)state;
+    struct purse purse = {.most = 5 * AUDIO_RATE_HZ * sizeof(float)};
+    const struct service_media_config config = {
+        .take_bytes = take_bytes, .give_bytes = give_bytes, .context = &purse};
+    struct service_media *media = new_pool(&config);
+    must_still_work(media); /* a second */
+    assert_int_equal(purse.taken, AUDIO_RATE_HZ * sizeof(float));
+    assert_int_equal(purse.given, purse.taken);
+    struct sound sound = decode_fd(media, noise_fd(60), "long", NULL);
+    must_fail(&sound, AURICLE_E_NO_SPACE, "no room for");
+    assert_int_equal(purse.given, purse.taken);
+    must_still_work(media);
+    service_media_destroy(media);
+}
+
 /* ---- Creation -------------------------------------------------------------------------------- */
 
 static void a_program_that_is_no_worker_is_said_to_be(void **state)
@@ -963,6 +1000,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pipe_without_end_ends_at_the_limit),
         cmocka_unit_test(a_failure_never_passes_for_the_end),
         cmocka_unit_test(shapes_beyond_the_settings_are_refused),
+        cmocka_unit_test(decoded_samples_are_counted_and_may_be_too_many),
         cmocka_unit_test(a_program_that_is_no_worker_is_said_to_be),
         cmocka_unit_test(creation_and_start_survive_a_lack_of_memory),
         cmocka_unit_test(folders_and_bad_descriptors_are_refused),

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "service/metrics/metrics.h"
 #include "service/work/live.h"
 #include "service/work/request.h"
 #include "service_fakes.h"
@@ -225,6 +226,30 @@ static struct service_request *start_request(struct service *service, struct ear
 }
 
 /* ---- Admission ------------------------------------------------------------------------------- */
+
+static void files_of_all_recordings_are_bounded(void **state)
+{
+    (void)state;
+    const struct service_limits limits = {.max_spooled = 1000};
+    struct service *service = start_service(&limits);
+    struct service_metrics *metrics = service_metrics_of(service);
+    struct service_ticket *a, *b;
+    struct au_fault fault = {0};
+    double retry = 0;
+    au_test_ok(service_admit(service, 0, &a, &retry, &fault), &fault);
+    au_test_ok(service_admit(service, 0, &b, &retry, &fault), &fault);
+    au_test_ok(service_ticket_spool(a, 600, &fault), &fault);
+    assert_int_equal(service_ticket_spool(b, 401, &fault), AURICLE_E_AGAIN);
+    assert_non_null(strstr(fault.text, "come again"));
+    assert_int_equal(service_ticket_spool(b, UINT64_MAX, &fault), AURICLE_E_AGAIN);
+    au_test_ok(service_ticket_spool(b, 400, &fault), &fault);
+    assert_int_equal(service_gauge_get(metrics, SERVICE_GAUGE_SPOOLED_BYTES), 1000);
+    service_ticket_release(a);
+    assert_int_equal(service_gauge_get(metrics, SERVICE_GAUGE_SPOOLED_BYTES), 400);
+    service_ticket_release(b);
+    assert_int_equal(service_gauge_get(metrics, SERVICE_GAUGE_SPOOLED_BYTES), 0);
+    stop_service(service);
+}
 
 static void places_and_bytes_are_bounded(void **state)
 {
@@ -822,6 +847,7 @@ static void a_stuck_engine_is_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(files_of_all_recordings_are_bounded),
         TEST(places_and_bytes_are_bounded),
         TEST(a_request_is_told_of_everything_once),
         TEST(a_recording_without_samples_is_no_silence),

@@ -55,6 +55,7 @@ static const struct api_grpc_host functions = {
     .models = list_models,
     .admit = service_admit,
     .ticket_grow = service_ticket_grow,
+    .ticket_spool = service_ticket_spool,
     .ticket_release = service_ticket_release,
     .request_start = service_request_start,
     .request_cancel = service_request_cancel,

@@ -28,6 +28,7 @@ struct api_grpc_host {
 
     __typeof__(service_admit) *admit;
     __typeof__(service_ticket_grow) *ticket_grow;
+    __typeof__(service_ticket_spool) *ticket_spool;
     __typeof__(service_ticket_release) *ticket_release;
     __typeof__(service_request_start) *request_start;
     __typeof__(service_request_cancel) *request_cancel;

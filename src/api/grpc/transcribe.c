@@ -297,6 +297,8 @@ static void on_message(struct rpc_call *call, grpc_byte_buffer *message)
     }
     t->message = grpc_byte_buffer_copy(message); /* the same bytes, counted */
     error = unpack(call, t, &fault);
+    if (!error && t->split.n_bulk > MAX_MEMORY_BYTES)
+        error = rpc_call_host(call)->ticket_spool(t->ticket, t->split.n_bulk, &fault);
     if (!error) {
         t->fd = t->split.n_bulk <= MAX_MEMORY_BYTES
                     ? memfd_create("recording", MFD_CLOEXEC)
@@ -305,7 +307,7 @@ static void on_message(struct rpc_call *call, grpc_byte_buffer *message)
             error = au_fail_errno(&fault, errno, "no file for the recording");
     }
     if (error) {
-        rpc_fail(call, error, fault.text, 0);
+        rpc_fail(call, error, fault.text, error == AURICLE_E_AGAIN ? 1 : 0);
         forget_message(t);
         return;
     }

@@ -82,6 +82,7 @@ static void health(struct http_request *request)
     au_json_add_int(&w, "model_bytes", service_gauge_get(metrics, SERVICE_GAUGE_MODEL_BYTES));
     au_json_add_int(&w, "reserved_bytes", service_gauge_get(metrics, SERVICE_GAUGE_RESERVED_BYTES));
     au_json_close_object(&w);
+    au_json_add_int(&w, "spooled_bytes", service_gauge_get(metrics, SERVICE_GAUGE_SPOOLED_BYTES));
     au_json_close_object(&w);
     answer_json(request, 200, &body);
 }

@@ -139,7 +139,7 @@ enum http_verdict rest_job_begin(struct http_request *request, const struct rest
     uint64_t max_bytes = service_get_limits(api->service).max_upload_bytes;
     job->uploading = true;
     if (rest_upload_begin(&job->upload, request, door->table, api->spool_folder, max_bytes,
-                          &fault) != AURICLE_OK) {
+                          job->ticket, &fault) != AURICLE_OK) {
         fail_with(job, &fault, "file");
         return HTTP_ANSWERED;
     }

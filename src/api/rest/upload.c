@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/str.h"
 
+#define COUNT_BYTES ((uint64_t)256 << 10) /* the file is counted in pieces of that size */
+
 /* ---- The recording --------------------------------------------------------------------------- */
 
 static enum auricle_error too_large(const struct rest_upload *upload, struct au_fault *fault)
@@ -28,6 +30,13 @@ static enum auricle_error spool(struct rest_upload *upload, const uint8_t *data,
     if (n > upload->max_bytes - upload->bytes)
         return too_large(upload, fault);
     upload->bytes += n;
+    if (upload->bytes > upload->counted) {
+        uint64_t more = n > COUNT_BYTES ? n : COUNT_BYTES;
+        enum auricle_error error = service_ticket_spool(upload->ticket, more, fault);
+        if (error)
+            return error;
+        upload->counted += more;
+    }
     while (n > 0) {
         ssize_t done = write(upload->fd, data, n);
         if (done < 0 && errno == EINTR)
@@ -130,10 +139,11 @@ static enum auricle_error check_headers(const struct rest_upload *upload,
 
 enum auricle_error rest_upload_begin(struct rest_upload *upload, struct http_request *request,
                                      const struct rest_param *table, const char *spool_folder,
-                                     uint64_t max_bytes, struct au_fault *fault)
+                                     uint64_t max_bytes, struct service_ticket *ticket,
+                                     struct au_fault *fault)
 {
     const char *type = http_request_header(request, "Content-Type");
-    *upload = (struct rest_upload){.fd = -1, .max_bytes = max_bytes};
+    *upload = (struct rest_upload){.fd = -1, .max_bytes = max_bytes, .ticket = ticket};
     rest_fields_init(&upload->fields);
     enum auricle_error error = check_headers(upload, request, type, fault);
     if (!error)

@@ -161,6 +161,8 @@ static void destroy(struct service_decode *decode)
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    if (decode->n_bytes)
+        decode->media->config.give_bytes(decode->media->config.context, decode->n_bytes);
     au_free(decode);
 }
 
@@ -278,6 +280,14 @@ int64_t service_decode_available(struct service_decode *decode)
     int64_t n = decode->n_samples;
     pthread_mutex_unlock(&decode->media->lock);
     return n;
+}
+
+bool service_decode_crowded(struct service_decode *decode)
+{
+    pthread_mutex_lock(&decode->media->lock);
+    bool crowded = decode->crowded;
+    pthread_mutex_unlock(&decode->media->lock);
+    return crowded;
 }
 
 int64_t service_decode_length(struct service_decode *decode)

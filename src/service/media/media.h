@@ -37,7 +37,12 @@ struct service_media_config {
     int max_rate_hz;           /* of the input; 0: 768000 */
     int max_channels;          /* of the input; 0: 64 */
     const char *spool_folder;  /* for files without a name, as in au_file_open_nameless */
-    const char *program;       /* whose media-worker command is run (see worker.h); NULL: the one
+    /* Asked before files that grow are counted, with the pool's lock held, and told when they are
+     * gone: an error ends the decoding. NULL: no limit.                                          */
+    enum auricle_error (*take_bytes)(void *context, uint64_t bytes, struct au_fault *fault);
+    void (*give_bytes)(void *context, uint64_t bytes);
+    void *context;
+    const char *program; /* whose media-worker command is run (see worker.h); NULL: the one
                                   that is running */
 };
 
@@ -76,6 +81,8 @@ int64_t service_decode_available(struct service_decode *decode); /* samples so f
 int64_t service_decode_length(struct service_decode *decode);    /* -1 until the end was reached */
 /* What was found; all zero until the container was opened. Strings live as long as the decode. */
 void service_decode_info(struct service_decode *decode, struct audio_info *out);
+/* It was ended for what take_bytes said, which is no fault of the recording. */
+bool service_decode_crowded(struct service_decode *decode);
 const char *service_decode_warning(struct service_decode *decode); /* NULL: none (so far) */
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -331,13 +332,35 @@ static void take_info(struct service_decode *decode, const struct media_report *
     decode->has_info = true;
 }
 
-static void take_samples(struct service_decode *decode, const struct media_report *report)
+/* What its files have grown by. Waiting for AGAIN is for those who read: it is no end. */
+static bool count_bytes(struct service_decode *decode, struct au_fault *fault)
+{
+    const struct service_media_config *config = &decode->media->config;
+    struct stat kept; /* what was read of a pipe */
+    uint64_t n = (uint64_t)decode->n_samples * sizeof(float);
+    if (decode->spool_fd >= 0 && !fstat(decode->spool_fd, &kept) && kept.st_size > 0)
+        n += (uint64_t)kept.st_size;
+    if (!config->take_bytes || n <= decode->n_bytes)
+        return true;
+    if (config->take_bytes(config->context, n - decode->n_bytes, fault)) {
+        fault->code = AURICLE_E_NO_SPACE;
+        decode->crowded = true;
+        return false;
+    }
+    decode->n_bytes = n;
+    return true;
+}
+
+/* False: it may not go on. */
+static bool take_samples(struct service_decode *decode, const struct media_report *report,
+                         struct au_fault *fault)
 {
     int64_t most = (int64_t)(decode->media->config.max_seconds * AUDIO_RATE_HZ) + AUDIO_RATE_HZ;
     if (report->n_samples > decode->n_samples && report->n_samples <= most)
         decode->n_samples = report->n_samples;
     decode->progress_ns = au_now_ns();
     decode->starving_ns = 0;
+    return count_bytes(decode, fault);
 }
 
 /* The worker has finished with its decoding. */
@@ -381,7 +404,7 @@ static void become_ready(struct service_media *media, struct media_worker *worke
 static struct service_decode *take_report(struct service_media *media, struct media_worker *worker,
                                           const struct media_report *report)
 {
-    static const struct au_fault none;
+    struct au_fault fault = {0};
     struct service_decode *decode = worker->decode;
     if (report->kind == MEDIA_READY && !worker->ready)
         become_ready(media, worker);
@@ -402,20 +425,24 @@ static struct service_decode *take_report(struct service_media *media, struct me
             decline(worker);
         return NULL;
     case MEDIA_DONE:
-        take_samples(decode, report);
+        (void)take_samples(decode, report, &fault);
         take_info(decode, report);
         take_text(decode->found.warning, report->warning, sizeof report->warning);
         detach(worker);
-        finish(decode, &none);
+        finish(decode, &fault);
         return decode;
     case MEDIA_FAILED:
-        take_samples(decode, report);
+        (void)take_samples(decode, report, &fault);
         detach(worker);
         take_failure(decode, report);
         return decode;
     default: doom(worker, AURICLE_E_FORMAT); return NULL;
     }
-    take_samples(decode, report);
+    if (!take_samples(decode, report, &fault)) {
+        worker->decode = NULL;
+        doom(worker, AURICLE_E_CANCELLED);
+        finish(decode, &fault);
+    }
     return decode;
 }
 

@@ -30,6 +30,8 @@ struct service_decode {
     int64_t progress_ns;                 /* when it last got on */
     int64_t starving_ns;                 /* since when its pipe gives nothing; 0: it does */
     int64_t n_samples;                   /* written */
+    uint64_t n_bytes;                    /* of its files, as counted by take_bytes */
+    bool crowded;                        /* it could not have more of them */
     bool has_info;                       /* the texts below are constant from now on */
     struct media_report found;           /* info; warning and fault at the end */
     struct service_decode *next_waiting; /* in the list */

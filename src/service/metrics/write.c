@@ -40,6 +40,8 @@ static const struct {
     [SERVICE_GAUGE_WAITING] = {"auricle_requests_waiting", "Requests admitted and not yet done."},
     [SERVICE_GAUGE_RESERVED_BYTES] = {"auricle_reserved_bytes",
                                       "Memory reserved for admitted requests."},
+    [SERVICE_GAUGE_SPOOLED_BYTES] = {"auricle_spooled_bytes",
+                                     "Recordings in files, as they came and decoded."},
     [SERVICE_GAUGE_MODEL_BYTES] = {"auricle_model_bytes", "Memory of loaded models."},
     [SERVICE_GAUGE_MODELS] = {"auricle_models_loaded", "Models loaded now."},
     [SERVICE_GAUGE_CONNECTIONS] = {"auricle_connections", "Open HTTP connections."},

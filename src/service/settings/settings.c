@@ -37,6 +37,7 @@ static const struct service_setting known[] = {
     {"MAX_AUDIO_SECONDS", NULL, "longest recording"},
     {"MAX_WAITING", NULL, "requests that may wait and run at once"},
     {"MAX_RESERVED", NULL, "memory they may reserve"},
+    {"MAX_SPOOL", NULL, "disk that recordings may take"},
     {"MAX_LIVE", NULL, "live sessions at once"},
     {"LIVE_IDLE_SECONDS", NULL, "a WebSocket silent for so long is closed"},
     {"LIVE_RESUME_SECONDS", NULL, "a lost one may come back for so long"},

@@ -14,7 +14,8 @@
 struct service_ticket {
     struct service *service;
     uint64_t bytes;
-    bool left; /* its place and bytes were given back */
+    uint64_t spooled; /* the network's or gRPC's thread, then whoever releases it */
+    bool left;        /* its place and bytes were given back */
 };
 
 static struct service_limits with_defaults(const struct service_limits *given)
@@ -24,6 +25,8 @@ static struct service_limits with_defaults(const struct service_limits *given)
         limits.max_waiting = 256;
     if (!limits.max_reserved)
         limits.max_reserved = (uint64_t)2 << 30;
+    if (!limits.max_spooled)
+        limits.max_spooled = (uint64_t)16 << 30;
     if (!limits.max_upload_bytes)
         limits.max_upload_bytes = 500u * 1000 * 1000;
     if (limits.max_live <= 0)
@@ -63,6 +66,7 @@ static void publish(struct service_admission *a)
 {
     service_gauge_set(a->metrics, SERVICE_GAUGE_WAITING, (int64_t)a->n_waiting);
     service_gauge_set(a->metrics, SERVICE_GAUGE_RESERVED_BYTES, (int64_t)a->reserved_bytes);
+    service_gauge_set(a->metrics, SERVICE_GAUGE_SPOOLED_BYTES, (int64_t)a->spooled_bytes);
     service_gauge_set(a->metrics, SERVICE_GAUGE_LIVE, (int64_t)a->n_live);
 }
 
@@ -145,6 +149,43 @@ enum auricle_error service_ticket_grow(struct service_ticket *ticket, uint64_t m
     return error;
 }
 
+/* How much a recording becomes is known when it is decoded: whoever grows last is refused. */
+enum auricle_error service_spool_take(struct service_admission *a, uint64_t bytes,
+                                      struct au_fault *fault)
+{
+    enum auricle_error error = AURICLE_OK;
+    pthread_mutex_lock(&a->lock);
+    if (a->spooled_bytes <= a->limits.max_spooled &&
+        bytes <= a->limits.max_spooled - a->spooled_bytes) {
+        a->spooled_bytes += bytes;
+        publish(a);
+    } else {
+        error = au_fail(fault, AURICLE_E_AGAIN,
+                        "the server is full: recordings and what was decoded of them take %.0f MB "
+                        "of disk, of %.0f MB in all; come again later",
+                        (double)a->spooled_bytes * 1e-6, (double)a->limits.max_spooled * 1e-6);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return error;
+}
+
+void service_spool_give(struct service_admission *a, uint64_t bytes)
+{
+    pthread_mutex_lock(&a->lock);
+    a->spooled_bytes -= bytes;
+    publish(a);
+    pthread_mutex_unlock(&a->lock);
+}
+
+enum auricle_error service_ticket_spool(struct service_ticket *ticket, uint64_t more_bytes,
+                                        struct au_fault *fault)
+{
+    enum auricle_error error = service_spool_take(ticket->service->admission, more_bytes, fault);
+    if (!error)
+        ticket->spooled += more_bytes;
+    return error;
+}
+
 static void note_pace(struct service_admission *a)
 {
     int64_t now = au_now_ns();
@@ -182,7 +223,9 @@ void service_ticket_release(struct service_ticket *ticket)
         return;
     struct service_admission *a = ticket->service->admission;
     pthread_mutex_lock(&a->lock);
+    a->spooled_bytes -= ticket->spooled;
     leave(ticket, false);
+    publish(a);
     a->n_active--;
     pthread_mutex_unlock(&a->lock);
     au_free(ticket);

@@ -16,7 +16,7 @@ struct service_admission {
     bool draining;
     size_t n_waiting, n_live;
     size_t n_active; /* tickets and live sessions not yet over */
-    uint64_t reserved_bytes;
+    uint64_t reserved_bytes, spooled_bytes;
     double pace_seconds;  /* between two requests that ended while others waited; 0: not known */
     int64_t last_done_ns; /* 0: the queue was empty since */
 };
@@ -31,6 +31,11 @@ void service_admission_set_limits(struct service_admission *admission,
 
 /* The request is over for those who wait outside; the ticket itself still counts as active. */
 void service_ticket_leave(struct service_ticket *ticket);
+
+/* Bytes in files: a recording as it came, what was decoded of one. Errors: AGAIN. */
+AURICLE_MUST_CHECK enum auricle_error service_spool_take(struct service_admission *admission,
+                                                         uint64_t bytes, struct au_fault *fault);
+void service_spool_give(struct service_admission *admission, uint64_t bytes);
 
 /* A live session's place. Errors: LIMIT. */
 AURICLE_MUST_CHECK enum auricle_error service_admission_live(struct service_admission *admission,

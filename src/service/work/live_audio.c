@@ -253,8 +253,11 @@ static void end_of_decoding(struct service_live_audio *audio, enum auricle_error
                             const struct au_fault *fault)
 {
     audio->closed = true;
-    if (error && !audio->fault.code)
+    if (error && !audio->fault.code) {
         audio->fault = *fault;
+        if (service_decode_crowded(audio->decode))
+            audio->fault.code = AURICLE_E_AGAIN;
+    }
     audio->close_told = true;
     auricle_stream_close(audio->session);
 }

@@ -194,6 +194,8 @@ static bool over(struct service_work *work, enum auricle_error error, const char
         error = AURICLE_E_NO_AUDIO; /* an empty text would pass for silence */
         sentence = "the recording is empty: 0 samples";
     }
+    if (error && service_decode_crowded(request->decode))
+        error = AURICLE_E_AGAIN;
     struct service_outcome outcome = {.error = take_result(request, error, &result)};
     bool leased = atomic_load(&work->loan) == SERVICE_LOAN_HELD;
     outcome.sentence = sentence ? sentence : outcome.error ? "out of memory" : NULL;

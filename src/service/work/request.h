@@ -27,6 +27,11 @@ AURICLE_MUST_CHECK enum auricle_error service_admit(struct service *service, uin
 AURICLE_MUST_CHECK enum auricle_error service_ticket_grow(struct service_ticket *ticket,
                                                           uint64_t more_bytes,
                                                           struct au_fault *fault);
+/* More bytes of its recording lie in a file, until the release. One thread at a time. Errors: AGAIN
+ * when the recordings of all would take too much of the disk.                                    */
+AURICLE_MUST_CHECK enum auricle_error service_ticket_spool(struct service_ticket *ticket,
+                                                           uint64_t more_bytes,
+                                                           struct au_fault *fault);
 void service_ticket_release(struct service_ticket *ticket); /* NULL is fine */
 
 /* ---- Requests -------------------------------------------------------------------------------- */
