@@ -352,7 +352,8 @@ static const struct app_option speech_options[] = {
      .kind = APP_CHOICE,
      .value = "auto|silero|energy|off",
      .offset = ARGS(base.vad),
-     .help = "what finds the speech to listen to: a Silero model, loudness, or nothing: the first "
+     .help = "what finds the speech to listen to: a model of Silero's kind, loudness, or nothing: "
+             "the first "
              "30 s as they are; auto: the model where there is one, else loudness",
      .otherwise = "auto"},
     APP_OPTION_VAD_MODEL,

@@ -437,9 +437,10 @@ static void say_where(const struct run *run)
     size_t n_keys = service_access_count(run->access);
     char host[80];
     put_host(host, args->host);
-    app_note(quiet, "auricle %s: model %s (%s, %s, %d threads, %.1f MB), voice activity by %s",
+    app_note(quiet, "auricle %s: model %s (%s, %s, %d threads, %.1f MB), voice activity by %s%s",
              auricle_version(), m->model, m->compute, m->cpu_level, m->threads,
-             (double)m->weight_bytes / 1e6, m->silero ? "Silero" : "loudness");
+             (double)m->weight_bytes / 1e6, m->detector[0] ? "the model " : "",
+             m->detector[0] ? m->detector : "loudness");
     app_note(quiet, "listening on %s://%s:%d%s; %s", scheme, host, port,
              au_str_equal(args->host, "0.0.0.0") || au_str_equal(args->host, "::")
                  ? " (all addresses)"

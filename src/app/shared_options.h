@@ -67,12 +67,12 @@ const struct kern_ops *app_shared_kernels(const struct app_transcribe_args *args
         .otherwise = "the processor's own"                                                      \
     }
 
-#define APP_OPTION_VAD_MODEL                                         \
-    {                                                                \
-        .name = "vad-model", .kind = APP_TEXT, .value = "NAME|PATH", \
-        .offset = offsetof(struct app_transcribe_args, vad_model),   \
-        .help = "the Silero model, by name or path",                 \
-        .otherwise = "silero-vad where it is installed"              \
+#define APP_OPTION_VAD_MODEL                                                  \
+    {                                                                         \
+        .name = "vad-model", .kind = APP_TEXT, .value = "NAME|PATH",          \
+        .offset = offsetof(struct app_transcribe_args, vad_model),            \
+        .help = "the model of voice activity, by name or path",               \
+        .otherwise = "silero-vad where it is installed, else the bundled vad" \
     }
 
 /* Readers of values for the rows above. */

@@ -294,7 +294,8 @@ static const struct app_option voice_options[] = {
      .kind = APP_CHOICE,
      .value = "auto|silero|energy|off",
      .offset = ARGS(vad),
-     .help = "what finds speech for the batched form: a Silero model, loudness, or nothing; auto: "
+     .help = "what finds speech for the batched form: a model of Silero's kind, loudness, or "
+             "nothing; auto: "
              "the model where there is one, else loudness",
      .otherwise = "auto"},
     APP_OPTION_VAD_MODEL,

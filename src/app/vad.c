@@ -42,6 +42,7 @@ struct run {
     const struct app_parsed *parsed;
     struct au_fault *faults;    /* [n_operands] of those found wanting at first sight */
     struct silero_model *model; /* NULL: loudness decides */
+    char *name;                 /* of the model, as listed */
     struct recog_vad *vad;
     int rate_hz;
     float *block; /* [BLOCK_SAMPLES] */
@@ -102,7 +103,7 @@ static void end_json(struct work *work)
     au_json_close_array(&work->json);
     put_seconds(work, "duration", work->n_samples);
     put_seconds(work, "speech", work->n_speech);
-    au_json_add_string(&work->json, "detector", work->run->model ? "silero" : "energy");
+    au_json_add_string(&work->json, "detector", work->run->name ? work->run->name : "energy");
     au_json_add_string(&work->json, "warning", warning(work));
     au_json_close_object(&work->json);
     au_buf_putc(&work->out, '\n');
@@ -312,7 +313,8 @@ static enum auricle_error load_model(struct run *run, const char *path, struct a
                        "--vad-model, or leave --sample-rate out",
                        path, own_hz, rates_hz[run->args->rate]);
     run->rate_hz = own_hz;
-    return AURICLE_OK;
+    run->name = service_local_name(path);
+    return run->name ? AURICLE_OK : au_fail(fault, AURICLE_E_NOMEM, "out of memory");
 }
 
 static struct recog_vad_options detector_options(const struct vad_args *args)
@@ -401,6 +403,7 @@ static int run_checked(const struct vad_args *args, const struct app_parsed *par
         app_error("out of memory");
     recog_vad_destroy(run.vad);
     silero_model_destroy(run.model);
+    au_free(run.name);
     au_free(run.block);
     au_free(run.faults);
     return code;
@@ -441,7 +444,8 @@ static const struct app_option model_options[] = {
      .kind = APP_CHOICE,
      .value = "auto|silero|energy",
      .offset = ARGS(detector),
-     .help = "what finds speech: a Silero model, or loudness and zero crossings; auto: the model "
+     .help = "what finds speech: a model of Silero's kind, or loudness and zero crossings; auto: "
+             "the model "
              "where there is one, else loudness",
      .otherwise = "auto"},
     APP_OPTION_VAD_MODEL,
@@ -535,7 +539,7 @@ const struct app_command app_command_vad = {
     .name = "vad",
     .summary = "find the stretches of speech in recordings",
     .operands = "FILE... | -",
-    .about = "Prints where in recordings somebody speaks, by Silero's model of voice activity or "
+    .about = "Prints where in recordings somebody speaks, by a model of Silero's kind or "
              "by loudness. Times are seconds from the start. Recordings may be of any length and "
              "of every kind that auricle transcribe reads.",
     .examples = "  auricle vad talk.mp3\n"

@@ -72,7 +72,7 @@ class Results(cli.Case):
     def test_three_formats_tell_the_same(self):
         document = json.loads(vad("-f", "json", "--vad-model", SILERO, MINUTE).stdout)
         self.assertEqual(document["file"], MINUTE)
-        self.assertEqual((document["duration"], document["detector"]), (60, "silero"))
+        self.assertEqual((document["duration"], document["detector"]), (60, "silero_vad_16k_v62"))
         times = [(s["start"], s["end"]) for s in document["segments"]]
         self.assertAlmostEqual(sum(end - start for start, end in times), document["speech"])
         lines = vad("--vad-model", SILERO, MINUTE).stdout.decode().splitlines()
@@ -141,7 +141,7 @@ class Detectors(cli.Case):
         for args in (["--model-dir", self.path("models")],
                      ["--model-dir", self.path("models"), "--vad-model", "silero-vad"]):
             document = json.loads(vad("-f", "json", *args, JFK).stdout)
-            self.assertEqual(document["detector"], "silero")
+            self.assertEqual(document["detector"], "silero-vad")
             self.assertEqual(document["segments"], json.loads(
                 vad("-f", "json", "--vad-model", SILERO, JFK).stdout)["segments"])
         done = vad("--sample-rate", "8000", "-v", "--model-dir", self.path("models"), JFK)
@@ -154,7 +154,7 @@ class Detectors(cli.Case):
         self.expect(done, cli.OK)
         self.assertEqual(done.stderr, "")
         document = json.loads(done.stdout)
-        self.assertEqual(document["detector"], "silero")
+        self.assertEqual(document["detector"], "vad")
         self.assertGreater(document["speech"], 5)
 
     def test_sample_rates(self):

@@ -355,6 +355,8 @@ class Watching(Case):
         self.assertEqual((health["status"], health["threads"]), ("ok", 1))
         self.assertRegex(health["version"], r"^\d+\.\d+\.\d+$")
         self.assertEqual([m["name"] for m in health["models"]], ["nano"])
+        self.assertEqual(health["voice_activity"], "vad")  # the bundled one is not Silero's own
+        self.assertIn("voice activity by the model vad", "\n".join(line for line in s.lines if line))
         self.assertGreater(health["memory"]["rss_bytes"], 1e6)
         self.assertEqual(s.get("/ready").json(), {"ready": True})
         self.assertEqual(s.get("/sessions").json(), {"sessions": []})

@@ -70,6 +70,7 @@ static void health(struct http_request *request)
     au_json_add_string(&w, "device", "cpu");
     au_json_add_string(&w, "cpu_level", machine->cpu_level);
     au_json_add_int(&w, "threads", machine->threads);
+    au_json_add_string(&w, "voice_activity", machine->detector[0] ? machine->detector : "loudness");
     put_models(&w, service_engines_of(api->service));
     au_json_add_int(&w, "sessions", service_gauge_get(metrics, SERVICE_GAUGE_SESSIONS));
     au_json_add_int(&w, "live_sessions", service_gauge_get(metrics, SERVICE_GAUGE_LIVE));

@@ -112,7 +112,9 @@ static void note_machine(struct service_engines *pool)
     au_str_copy(m->cpu_level, sizeof m->cpu_level, info.cpu_level);
     m->threads = info.threads;
     m->weight_bytes = info.weight_bytes;
-    m->silero = pool->vad_model != NULL;
+    char *detector = pool->vad_model ? service_local_name(pool->vad_model) : NULL;
+    au_str_copy(m->detector, sizeof m->detector, detector ? detector : "");
+    au_free(detector);
 }
 
 const struct service_machine *service_engines_machine(const struct service_engines *engines)

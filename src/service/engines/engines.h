@@ -77,7 +77,7 @@ struct service_machine {
     char compute[16], cpu_level[32];
     int threads;
     uint64_t weight_bytes; /* of the default model */
-    bool silero;           /* voice activity by a model; else by loudness */
+    char detector[128];    /* the model of voice activity, as listed; "": loudness decides */
 };
 const struct service_machine *service_engines_machine(const struct service_engines *engines);
 
