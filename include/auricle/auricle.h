@@ -70,6 +70,7 @@ struct auricle_model_info {
     uint64_t parameters;
     uint64_t weight_bytes; /* in memory, packed */
     bool cached;           /* the packed weights are mapped from the cache */
+    bool cache_failed;     /* a folder for it was named, and they could not be kept there */
     double load_seconds;
 };
 

@@ -161,7 +161,13 @@ static void report_cache(struct report *report, const struct app_transcribe_args
 {
     char *folder = service_cache_folder(args->cache);
     uint64_t most = args->cache_bytes ? args->cache_bytes : SERVICE_CACHE_BYTES;
-    if (folder) {
+    struct au_fault fault = {0};
+    if (folder && format_packed_check(folder, &fault) != AURICLE_OK) {
+        put(report, "Cache", "cannot be written: %s", fault.text);
+        advise(report,
+               "packed weights cannot be kept, so every start packs them anew: name a folder "
+               "with --cache or AURICLE_CACHE");
+    } else if (folder) {
         struct format_packed_usage usage = format_packed_usage(folder);
         put(report, "Cache", "%zu packed model%s, %.1f MB of at most %.1f GB, in %s", usage.n_files,
             usage.n_files == 1 ? "" : "s", (double)usage.bytes / 1e6, gigabytes(most), folder);

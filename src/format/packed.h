@@ -56,6 +56,10 @@ struct format_packed_usage {
     uint64_t bytes;
 };
 struct format_packed_usage format_packed_usage(const char *folder);
+/* Whether files can be made in the folder, or it and they could be; the sentence says why not.
+ * Nothing is made. Errors: IO, NOT_FOUND, NOMEM.                                                 */
+AURICLE_MUST_CHECK enum auricle_error format_packed_check(const char *folder,
+                                                          struct au_fault *fault);
 /* Remove files, the one unused for longest first, until no more than most_bytes are left; and what
  * processes that died left unfinished. A file that a process has mapped or writes stays, whatever
  * the size. Returns the bytes removed. Any thread, any process.                                  */

@@ -2,6 +2,7 @@
  * packed.h. Whoever maps or writes a file holds a shared lock on it, so an exclusive one tells that
  * nobody does.                                                                                   */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "format/packed.h"
@@ -98,6 +100,24 @@ struct format_packed_usage format_packed_usage(const char *folder)
     struct format_packed_usage usage = {list.n_finished, list.bytes};
     deinit(&list);
     return usage;
+}
+
+/* The nearest folder above that is there decides about one that is not. */
+enum auricle_error format_packed_check(const char *folder, struct au_fault *fault)
+{
+    char *there = au_strdup(folder);
+    if (!there)
+        return au_fail(fault, AURICLE_E_NOMEM, "out of memory");
+    while (!au_file_exists(there) && strrchr(there, '/') > there)
+        *strrchr(there, '/') = 0;
+    enum auricle_error error = AURICLE_OK;
+    const char *place = au_file_exists(there) ? there : there[0] == '/' ? "/" : ".";
+    if (!au_file_is_dir(place))
+        error = au_fail(fault, AURICLE_E_IO, "%s: is no folder", place);
+    else if (access(place, W_OK | X_OK) != 0)
+        error = au_fail_errno(fault, errno, "%s: nothing can be made in this folder", place);
+    au_free(there);
+    return error;
 }
 
 uint64_t format_packed_trim(const char *folder, uint64_t most_bytes)

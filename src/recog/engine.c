@@ -238,6 +238,7 @@ static enum auricle_error load(struct auricle_engine *engine,
         options->cache_folder, &engine->model, fault);
     if (error)
         return error;
+    engine->info.cache_failed = options->cache_folder && !whisper_model_kept(engine->model);
     engine->dims = whisper_model_dims(engine->model);
     error = load_vocabulary(engine, weights, fault);
     if (error)

@@ -41,6 +41,29 @@ class Cache(cli.Case):
         self.assertEqual(first.stdout, second.stdout)
         self.assertEqual(sum(name.endswith(".packed") for name in os.listdir(folder)), 1)
 
+    def test_a_folder_that_cannot_be_written_is_told_once(self):
+        file = self.write("file")
+        for folder in ("/dev/null", "/dev/null/cache", file, os.path.join(file, "a", "b")):
+            with self.subTest(folder=folder):
+                done = transcribe(JFK, CLIP, env={"AURICLE_CACHE": folder})
+                self.expect(done, cli.OK, "packed weights cannot be kept", "is no folder")
+                self.assertEqual(done.stderr.count("packed weights"), 1, done.stderr)
+                self.assertEqual(transcribe("-q", "--cache", folder, JFK).stderr, "")
+                report = " ".join(run("doctor", "--cache", folder).stdout.decode().split())
+                self.assertIn("Cache cannot be written: ", report)
+                self.assertIn("name a folder with --cache", report)
+        missing = self.path("not", "made", "yet")
+        self.assertIn("0 packed models", run("doctor", "--cache", missing).stdout.decode())
+        self.assertFalse(os.path.exists(self.path("not")))
+        self.assertNotIn("packed weights", transcribe("--cache", missing, JFK).stderr)
+
+    @unittest.skipIf("ASAN_OPTIONS" in os.environ, "the sanitizer's own files count, too")
+    def test_a_full_disk_is_told(self):
+        def bound():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        done = transcribe("--cache", self.path("cache"), JFK, preexec_fn=bound)
+        self.expect(done, cli.OK, "packed weights cannot be kept", "is the disk full?")
+
     def test_off_means_off(self):
         for _ in range(2):
             done = transcribe("--cache", "off", "--log-level", "info", JFK)

@@ -66,6 +66,11 @@ bool whisper_model_cached(const struct whisper_model *model)
     return model->packed && format_packed_mapped(model->packed);
 }
 
+bool whisper_model_kept(const struct whisper_model *model)
+{
+    return model->packed != NULL;
+}
+
 enum kern_type whisper_model_type(const struct whisper_model *model)
 {
     return model->type;

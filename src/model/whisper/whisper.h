@@ -39,6 +39,7 @@ AURICLE_MUST_CHECK enum auricle_error whisper_model_create_cached(
     const struct format_weights *weights, const struct kern_ops *ops, enum kern_type type,
     struct au_pool *pool, const char *folder, struct whisper_model **out, struct au_fault *fault);
 bool whisper_model_cached(const struct whisper_model *model); /* was it mapped from the cache? */
+bool whisper_model_kept(const struct whisper_model *model);   /* does it lie in the cache now? */
 /* Random weights of a true shape (benchmarks). Seeded; the same everywhere. */
 AURICLE_MUST_CHECK enum auricle_error whisper_model_random(
     const struct whisper_dims *dims, uint64_t seed, const struct kern_ops *ops, enum kern_type type,

@@ -16,6 +16,22 @@ static void trim_cache(const char *folder, uint64_t most_bytes)
                (double)removed / 1e6);
 }
 
+/* A start that packs again each time is not silent about it. */
+static void warn_of_cache(const struct auricle_engine *engine, const char *folder)
+{
+    struct auricle_model_info info;
+    struct au_fault why = {0};
+    auricle_engine_info(engine, &info);
+    if (!info.cache_failed)
+        return;
+    if (format_packed_check(folder, &why) == AURICLE_OK)
+        au_fail(&why, AURICLE_E_IO, "%s: writing failed; is the disk full?", folder);
+    au_log(AU_LOG_WARN,
+           "packed weights cannot be kept, and every start packs them anew: %s (--cache DIR or "
+           "AURICLE_CACHE names another folder, off none)",
+           why.text);
+}
+
 enum auricle_error service_engine_load(const struct auricle_engine_options *options,
                                        uint64_t cache_bytes, struct auricle_engine **out,
                                        struct au_fault *fault)
@@ -29,6 +45,7 @@ enum auricle_error service_engine_load(const struct auricle_engine_options *opti
         return error;
     error = auricle_engine_create(options, out, &message);
     if (!error) {
+        warn_of_cache(*out, options->cache_folder);
         trim_cache(options->cache_folder, cache_bytes ? cache_bytes : SERVICE_CACHE_BYTES);
         return AURICLE_OK;
     }
