@@ -238,8 +238,8 @@ struct auricle_result {
 
 /* ---- One call -------------------------------------------------------------------------------- */
 
-/* Told after every step of the decoder; return false to stop (the result then holds what is
- * finished). */
+/* Told after every step of the decoder, and while a pipe is waited for; return false to stop
+ * (the result then holds what is finished). */
 typedef bool auricle_progress(void *context, double seconds_done, double seconds_total);
 /* Told of every kept segment as soon as it is final, in order. */
 typedef void auricle_on_segment(void *context, const struct auricle_segment *segment);
@@ -251,8 +251,9 @@ struct auricle_callbacks {
     auricle_on_segment *on_segment; /* NULL: none */
 };
 
-/* Transcribe a media file ("-": standard input). *out is released with auricle_result_destroy; when
- * stopped by the callback the code is CANCELLED and *out still holds what was finished.          */
+/* Transcribe a media file ("-": standard input). *out is released with auricle_result_destroy;
+ * when stopped by the callback the code is CANCELLED and *out still holds what was finished, or
+ * NULL where the input was not open yet.                                                         */
 AURICLE_API AURICLE_MUST_CHECK enum auricle_error auricle_transcribe(
     struct auricle_engine *engine, const char *path, const struct auricle_options *options,
     const struct auricle_callbacks *callbacks, struct auricle_result **out,

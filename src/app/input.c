@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/interrupt.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -78,10 +79,16 @@ bool app_inputs_look(const char *command, const struct app_parsed *parsed, struc
     return n_good > 0;
 }
 
+static bool go_on(void *context)
+{
+    (void)context;
+    return !app_interrupted();
+}
+
 struct audio_decode_options app_input_decoding(const struct auricle_options *options, int rate_hz)
 {
-    struct audio_decode_options out = {.rate_hz = rate_hz,
-                                       .finest_resampler = options->finest_resampler};
+    struct audio_decode_options out = {
+        .rate_hz = rate_hz, .go_on = go_on, .finest_resampler = options->finest_resampler};
     if (options->raw_format && audio_raw_type_parse(options->raw_format, &out.raw)) {
         out.raw_rate_hz = options->raw_rate_hz ? options->raw_rate_hz : AUDIO_RATE_HZ;
         out.raw_channels = options->raw_channels ? options->raw_channels : 1;

@@ -26,7 +26,8 @@ AURICLE_MUST_CHECK enum auricle_error app_input_look(const char *command, const 
 bool app_inputs_look(const char *command, const struct app_parsed *parsed, struct au_fault *faults,
                      bool *any_bad);
 
-/* How the options want headerless input and the resampler. rate_hz: of the samples that come. */
+/* How the options want headerless input and the resampler; ctrl-C ends the wait for a pipe.
+ *   rate_hz  of the samples that come                                                            */
 struct audio_decode_options app_input_decoding(const struct auricle_options *options, int rate_hz);
 
 /* Report a failed input, with its name in front where the sentence lacks it. */

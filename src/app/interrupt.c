@@ -26,7 +26,7 @@ static void on_signal(int number)
 void app_interrupt_watch(const char *note)
 {
     first_note = note;
-    /* No SA_RESTART: a read that waits for standard input comes back. */
+    /* No SA_RESTART: a wait for standard input comes back, and asks app_interrupted. */
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

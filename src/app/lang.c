@@ -228,7 +228,11 @@ static void tell_language(struct run *run, const char *input)
 {
     struct work work = {.run = run, .input = input, .label = app_input_label(input)};
     struct au_fault fault = {0};
-    if (detect(&work, &fault) != AURICLE_OK) {
+    enum auricle_error error = detect(&work, &fault);
+    if (error == AURICLE_E_CANCELLED) {
+        app_warn(run->args->base.general.quiet, "%s: stopped before the language was known",
+                 work.label);
+    } else if (error) {
         app_input_failed(input, fault.text);
         write_failure(run, input, fault.text);
     } else if (!app_interrupted()) {

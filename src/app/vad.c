@@ -171,7 +171,9 @@ static enum auricle_error hear(struct work *work, struct au_fault *fault)
     size_t n;
     do {
         enum auricle_error error = audio_read(work->reader, run->block, BLOCK_SAMPLES, &n, fault);
-        if (error)
+        if (error == AURICLE_E_CANCELLED && work->n_samples > 0)
+            n = 0; /* what was heard is kept */
+        else if (error)
             return error;
         feed(work, run->block, n);
         app_progress_update(&work->progress, seconds(work, work->n_samples), total);
@@ -232,7 +234,10 @@ static void find_speech(struct run *run, const char *input)
     if (!error)
         error = hear(&work, &fault);
     app_progress_clear(&work.progress);
-    if (error) {
+    if (error == AURICLE_E_CANCELLED) {
+        app_warn(run->args->base.general.quiet,
+                 "%s: stopped before anything was heard; nothing is written", work.label);
+    } else if (error) {
         app_input_failed(input, fault.text);
         write_failure(run, input, fault.text);
     } else {

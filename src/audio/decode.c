@@ -262,8 +262,10 @@ static enum auricle_error open_reader(struct audio_input *input,
         return au_fail(fault, AURICLE_E_NOMEM, "recording: out of memory");
     }
     reader->input = input;
-    if (options)
+    if (options) {
         reader->options = *options;
+        audio_input_ask(input, options->go_on, options->go_on_context);
+    }
     if (!reader->options.rate_hz)
         reader->options.rate_hz = AUDIO_RATE_HZ;
     if (reader->options.rate_hz < 1000 || reader->options.rate_hz > 768000)

@@ -30,6 +30,10 @@ enum audio_raw_type {
     AUDIO_RAW_U8
 };
 
+/* Asked now and then while a pipe is read or waited for: false gives up, with CANCELLED. Whoever is
+ * asked may not touch the reader.                                                                */
+typedef bool audio_go_on(void *context);
+
 struct audio_decode_options {
     enum audio_raw_type raw;   /* headerless samples; NONE: the container says */
     int raw_rate_hz;           /* with raw: 1000 to 768000 */
@@ -43,6 +47,8 @@ struct audio_decode_options {
     double duration_seconds;   /* ... for this long; 0: to the end */
     int rate_hz;               /* of the samples that come out, 1000 to 768000; 0: 16000 */
     bool finest_resampler;     /* soxr VHQ instead of HQ (AUDIO_OPTIMIZATION off) */
+    audio_go_on *go_on;        /* NULL: a pipe is waited for as long as it takes */
+    void *go_on_context;       /* borrowed until the reader is closed */
     bool try_ffmpeg_only;      /* tests: skip libsndfile */
     bool no_ffmpeg;            /* FFmpeg's libraries are not loaded: what needs them fails with
                                   STATE, and another process may try */
@@ -71,7 +77,7 @@ struct audio_reader; /* opaque */
 
 /* Open; options NULL means all zero. On success *out is owned by the caller. Errors: NOT_FOUND, IO,
  * INVALID (a directory, an option out of range), FORMAT, UNSUPPORTED, NO_AUDIO, LIMIT, TIMEOUT,
- * NOMEM; the fault names what was seen and what is accepted.                                     */
+ * CANCELLED, NOMEM; the fault names what was seen and what is accepted.                          */
 AURICLE_MUST_CHECK enum auricle_error audio_open_path(const char *path,
                                                       const struct audio_decode_options *options,
                                                       struct audio_reader **out,
@@ -100,7 +106,7 @@ const struct audio_info *audio_info(const struct audio_reader *reader);
 
 /* Read up to max samples; *n_read is 0 only at the end. After the end, audio_warning says whether
  * the input broke off early. Errors: FORMAT when nothing at all could be decoded, LIMIT, TIMEOUT,
- * IO, NOMEM; samples read before an error were good.                                            */
+ * CANCELLED, IO, NOMEM; samples read before an error were good.                                  */
 AURICLE_MUST_CHECK enum auricle_error audio_read(struct audio_reader *reader, float *samples,
                                                  size_t max, size_t *n_read,
                                                  struct au_fault *fault);

@@ -13,6 +13,7 @@
 
 #define SPOOL_MEMORY_BYTES ((size_t)16 << 20)
 #define SPOOL_STEP_BYTES   ((size_t)64 << 10)
+#define ASK_MS             500
 
 struct audio_input {
     char *name;
@@ -26,6 +27,8 @@ struct audio_input {
     int fd; /* file or pipe, or -1 */
     bool owns_fd;
     bool is_pipe;
+    audio_go_on *go_on; /* of a pipe; NULL: nobody is asked */
+    void *go_on_context;
     uint64_t base; /* of a file: where its first byte stands */
 
     uint8_t *spool; /* of a pipe: its bytes while they are few */
@@ -156,6 +159,12 @@ enum auricle_error audio_input_open_memory(const uint8_t *data, size_t bytes, co
     return AURICLE_OK;
 }
 
+void audio_input_ask(struct audio_input *input, audio_go_on *go_on, void *context)
+{
+    input->go_on = go_on;
+    input->go_on_context = context;
+}
+
 void audio_input_close(struct audio_input *input)
 {
     if (!input)
@@ -236,18 +245,21 @@ static bool spool_append(struct audio_input *input, const uint8_t *bytes, size_t
     return true;
 }
 
-/* read() that waits for data and retries after signals; 0 at the end, < 0 with errno. */
-static ssize_t read_some(int fd, void *out, size_t n)
+/* read() that waits for data and retries after signals; 0 at the end, < 0 with errno. A signal may
+ * come right before the wait and break none, so whoever is to be asked is asked twice a second. */
+static ssize_t read_some(const struct audio_input *input, void *out, size_t n)
 {
     for (;;) {
-        ssize_t got = read(fd, out, n);
-        if (got >= 0 || (errno != EINTR && errno != EAGAIN))
-            return got;
-        if (errno == EAGAIN) {
-            struct pollfd wait = {.fd = fd, .events = POLLIN};
-            if (poll(&wait, 1, -1) < 0 && errno != EINTR)
-                return -1;
+        struct pollfd wait = {.fd = input->fd, .events = POLLIN};
+        if (input->go_on && !input->go_on(input->go_on_context)) {
+            errno = ECANCELED;
+            return -1;
         }
+        int ready = poll(&wait, 1, input->go_on ? ASK_MS : -1);
+        ssize_t got = ready > 0 ? read(input->fd, out, n) : -1;
+        bool again = ready == 0 || errno == EINTR || errno == EAGAIN;
+        if (got >= 0 || !again)
+            return got;
     }
 }
 
@@ -256,8 +268,11 @@ static void spool_until(struct audio_input *input, uint64_t want)
 {
     uint8_t step[SPOOL_STEP_BYTES];
     while (!input->complete && input->size < want) {
-        ssize_t got = read_some(input->fd, step, sizeof step);
-        if (got < 0) {
+        ssize_t got = read_some(input, step, sizeof step);
+        if (got < 0 && errno == ECANCELED) {
+            au_fail(&input->fault, AURICLE_E_CANCELLED, "%s: reading was given up", input->name);
+            input->complete = true;
+        } else if (got < 0) {
             au_fail_errno(&input->fault, errno, "%s: reading failed", input->name);
             input->complete = true;
         } else if (got == 0) {

@@ -37,6 +37,8 @@ AURICLE_MUST_CHECK enum auricle_error audio_input_open_memory(const uint8_t *dat
                                                               const char *name, uint64_t max_bytes,
                                                               struct audio_input **out,
                                                               struct au_fault *fault);
+/* Ask before every read of a pipe, and while it has nothing to give, whether to go on. */
+void audio_input_ask(struct audio_input *input, audio_go_on *go_on, void *context);
 void audio_input_close(struct audio_input *input);
 
 const char *audio_input_name(const struct audio_input *input);
@@ -52,7 +54,7 @@ bool audio_input_size(const struct audio_input *input, uint64_t *out);
 /* Length in bytes, taking a pipe in to its end if need be. */
 uint64_t audio_input_measure(struct audio_input *input);
 
-/* First failure of a read: IO, LIMIT, NO_SPACE or NOMEM; code OK when there was none. */
+/* First failure of a read: IO, LIMIT, NO_SPACE, CANCELLED or NOMEM; code OK when there was none. */
 const struct au_fault *audio_input_fault(const struct audio_input *input);
 
 #endif

@@ -178,14 +178,14 @@ enum auricle_error recog_session_create(struct auricle_engine *engine, struct re
     return AURICLE_OK;
 }
 
-enum auricle_error auricle_session_create(struct auricle_engine *engine, const char *path,
-                                          const struct auricle_options *options,
-                                          struct auricle_session **out,
-                                          struct auricle_message *message)
+enum auricle_error recog_session_open(struct auricle_engine *engine, const char *path,
+                                      const struct auricle_options *options, audio_go_on *go_on,
+                                      void *context, struct auricle_session **out,
+                                      struct auricle_message *message)
 {
     struct au_fault fault = {0};
     struct recog_source *source = NULL;
-    struct audio_decode_options decode = {0};
+    struct audio_decode_options decode = {.go_on = go_on, .go_on_context = context};
     enum auricle_error error = recog_options_check(options, engine->max_beams, &fault);
     if (!error)
         error = recog_settings_input(options, &decode, &fault);
@@ -194,6 +194,14 @@ enum auricle_error auricle_session_create(struct auricle_engine *engine, const c
     if (!error)
         error = recog_session_create(engine, source, options, NULL, out, &fault);
     return recog_message(error, &fault, message);
+}
+
+enum auricle_error auricle_session_create(struct auricle_engine *engine, const char *path,
+                                          const struct auricle_options *options,
+                                          struct auricle_session **out,
+                                          struct auricle_message *message)
+{
+    return recog_session_open(engine, path, options, NULL, NULL, out, message);
 }
 
 enum auricle_error auricle_session_create_samples(struct auricle_engine *engine,

@@ -40,6 +40,14 @@ struct auricle_session {
     int64_t started_ns;
 };
 
+/* auricle_session_create; go_on (NULL: nobody) is asked while a pipe is waited for. */
+AURICLE_MUST_CHECK enum auricle_error recog_session_open(struct auricle_engine *engine,
+                                                         const char *path,
+                                                         const struct auricle_options *options,
+                                                         audio_go_on *go_on, void *context,
+                                                         struct auricle_session **out,
+                                                         struct auricle_message *message);
+
 /* A session over a source, or a stream (else NULL) beside one that says its length. Both are taken,
  * on failure too.                                                                                */
 AURICLE_MUST_CHECK enum auricle_error recog_session_create(struct auricle_engine *engine,

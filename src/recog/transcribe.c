@@ -36,19 +36,32 @@ static enum auricle_error turn(struct auricle_session *session, struct auricle_m
     return AURICLE_OK;
 }
 
-/* False when the caller wants to stop. */
-static bool report(struct auricle_session *session, const struct auricle_callbacks *callbacks,
-                   size_t *n_told)
+/* One call: its session, and whom to tell. */
+struct call {
+    const struct auricle_callbacks *callbacks; /* NULL: nobody */
+    struct auricle_session *session;           /* NULL while the input is opened */
+    size_t n_told;                             /* segments */
+};
+
+/* False when the caller wants to stop. Asked while the input is waited for, too. */
+static bool go_on(void *context)
+{
+    const struct call *call = context;
+    double done = 0, total = -1;
+    if (!call->callbacks || !call->callbacks->progress)
+        return true;
+    if (call->session)
+        auricle_session_position(call->session, &done, &total);
+    return call->callbacks->progress(call->callbacks->context, done, total);
+}
+
+static void tell_segments(struct call *call)
 {
     size_t n;
-    const struct auricle_segment *segments = auricle_session_segments(session, &n);
-    for (; callbacks->on_segment && *n_told < n; ++*n_told)
-        callbacks->on_segment(callbacks->context, &segments[*n_told]);
-    if (!callbacks->progress)
-        return true;
-    double done, total;
-    auricle_session_position(session, &done, &total);
-    return callbacks->progress(callbacks->context, done, total);
+    const struct auricle_callbacks *callbacks = call->callbacks;
+    const struct auricle_segment *segments = auricle_session_segments(call->session, &n);
+    for (; callbacks && callbacks->on_segment && call->n_told < n; call->n_told++)
+        callbacks->on_segment(callbacks->context, &segments[call->n_told]);
 }
 
 /* A transcript that was stopped does not look whole: its warning says how far it goes. */
@@ -65,16 +78,16 @@ static enum auricle_error warn_of_stop(struct auricle_session *session)
     return recog_result_set_warning(session->result, sentence);
 }
 
-static enum auricle_error drive(struct auricle_session *session,
-                                const struct auricle_callbacks *callbacks,
-                                struct auricle_result **out, struct auricle_message *message)
+static enum auricle_error drive(struct call *call, struct auricle_result **out,
+                                struct auricle_message *message)
 {
-    static const struct auricle_callbacks none = {.size = sizeof(none)};
-    size_t n_told = 0;
+    struct auricle_session *session = call->session;
     enum auricle_error error = AURICLE_OK;
     while (!error && !auricle_session_finished(session)) {
         error = turn(session, message);
-        if (!error && !report(session, callbacks ? callbacks : &none, &n_told))
+        if (!error)
+            tell_segments(call);
+        if (!error && !go_on(call))
             error = AURICLE_E_CANCELLED;
     }
     if (error == AURICLE_E_CANCELLED) {
@@ -97,11 +110,13 @@ enum auricle_error auricle_transcribe(struct auricle_engine *engine, const char 
                                       const struct auricle_callbacks *callbacks,
                                       struct auricle_result **out, struct auricle_message *message)
 {
-    struct auricle_session *session = NULL;
-    enum auricle_error error = auricle_session_create(engine, path, options, &session, message);
+    struct call call = {.callbacks = callbacks};
+    *out = NULL;
+    enum auricle_error error = recog_session_open(engine, path, options, go_on, &call,
+                                                  &call.session, message);
     if (!error)
-        error = drive(session, callbacks, out, message);
-    auricle_session_destroy(session);
+        error = drive(&call, out, message);
+    auricle_session_destroy(call.session);
     return error;
 }
 
@@ -111,11 +126,12 @@ enum auricle_error auricle_transcribe_samples(struct auricle_engine *engine, con
                                               struct auricle_result **out,
                                               struct auricle_message *message)
 {
-    struct auricle_session *session = NULL;
-    enum auricle_error error = auricle_session_create_samples(engine, samples, n, options, &session,
-                                                              message);
+    struct call call = {.callbacks = callbacks};
+    *out = NULL;
+    enum auricle_error error = auricle_session_create_samples(engine, samples, n, options,
+                                                              &call.session, message);
     if (!error)
-        error = drive(session, callbacks, out, message);
-    auricle_session_destroy(session);
+        error = drive(&call, out, message);
+    auricle_session_destroy(call.session);
     return error;
 }

@@ -450,6 +450,37 @@ class Interrupts(cli.Case):
         self.assertEqual(self.read("out", "long.txt").split("\n")[0],
                          document["segments"][0]["text"].strip())
 
+    def test_a_silent_pipe_is_left(self):
+        """What a pipe does not hold has been read when the write returns; after that nothing comes."""
+        with open(JFK, "rb") as file:
+            wav = file.read()
+        with open(fixture("audio/jfk.flac"), "rb") as file:
+            flac = file.read()
+        raw = ["--raw-format", "s16le", "-"]
+        for args, data, said in (
+                (["transcribe", *MICRO, *raw], bytes(400000), "nothing is written"),
+                (["transcribe", *MICRO, "--batch-size", "1", *raw], wav[44:] * 9, "is kept, the rest"),
+                (["transcribe", *MICRO, "-"], wav[:200000], "nothing is written"),
+                (["transcribe", *MICRO, "--long-form", "sequential", "-"], flac[:400000],
+                 "nothing is written"),
+                (["lang", "--model", MODEL, *raw], bytes(400000), "before the language was known"),
+                (["vad", "--vad", "energy", *raw], bytes(400000), "stopped after 1"),
+                (["vad", "--vad", "energy", "-"], flac[:400000], "stopped")):
+            with self.subTest(args=args), subprocess.Popen(
+                    [cli.AURICLE, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, env=cli.environment()) as process:
+                process.stdin.write(data)
+                process.stdin.flush()
+                text = process.stdout.read(1) if "kept" in said else b""
+                process.send_signal(signal.SIGINT)
+                try:
+                    self.assertEqual(process.wait(60), cli.INTERRUPTED)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    self.fail("it is still there")
+                self.assertIn(said, process.stderr.read().decode())
+                self.assertEqual((text + process.stdout.read())[-1:], text and b"\n")
+
     def test_files_are_written_and_later_inputs_left(self):
         out = self.path("out")
         with subprocess.Popen([cli.AURICLE, "transcribe", *MICRO, "-v", "-o", out, JFK,

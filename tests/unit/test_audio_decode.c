@@ -707,6 +707,46 @@ static void pipes_obey_the_limit_on_bytes(void **state)
     au_free(noise);
 }
 
+/* Asked so often before it gives up. */
+static bool ask_less(void *context)
+{
+    int *left = context;
+    return (*left)-- > 0;
+}
+
+static void a_pipe_that_gives_nothing_is_given_up(void **state)
+{
+    int16_t *noise = noise_s16(20000);
+    int ends[2], left = 0;
+    struct audio_decode_options options = {.go_on = ask_less, .go_on_context = &left};
+    struct audio_reader *reader = NULL;
+    struct au_fault fault = {0};
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(audio_open_fd(ends[0], "pipe", &options, &reader, &fault),
+                     AURICLE_E_CANCELLED); /* while its kind is looked for */
+    assert_null(reader);
+
+    options.raw = AUDIO_RAW_S16LE;
+    options.raw_rate_hz = 16000;
+    options.raw_channels = 1;
+    left = 2; /* what there is, and half a second of waiting */
+    assert_int_equal(write(ends[1], noise, 40000), 40000);
+    au_test_ok(audio_open_fd(ends[0], "pipe", &options, &reader, &fault), &fault);
+    float block[4096];
+    size_t n, all = 0;
+    enum auricle_error error;
+    while ((error = audio_read(reader, block, 4096, &n, &fault)) == AURICLE_OK && n)
+        all += n;
+    assert_int_equal(error, AURICLE_E_CANCELLED);
+    assert_int_equal(all, 20000); /* the samples before that were good */
+    assert_true(left < 0);
+    audio_close(reader);
+    close(ends[0]);
+    close(ends[1]);
+    au_free(noise);
+}
+
 /* ---- FFmpeg, formats made by hand ------------------------------------------------------------ */
 
 /* AMR: two frames of speech with a second of "no data" between them, and one at the end. */
@@ -827,6 +867,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_is_read_from_where_it_stands),
         cmocka_unit_test(pipes_are_kept_without_a_named_file),
         cmocka_unit_test(pipes_obey_the_limit_on_bytes),
+        cmocka_unit_test(a_pipe_that_gives_nothing_is_given_up),
         cmocka_unit_test(pauses_in_amr_keep_their_time),
         cmocka_unit_test(info_says_who_decoded_and_why),
         cmocka_unit_test(lack_of_memory_is_an_error),

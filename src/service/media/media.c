@@ -148,6 +148,8 @@ static void set_options(struct service_decode *decode, const struct audio_decode
     double most = decode->media->config.max_seconds;
     if (options)
         *o = *options;
+    o->go_on = NULL; /* nobody there to ask: the worker is another process */
+    o->go_on_context = NULL;
     o->rate_hz = AUDIO_RATE_HZ;
     if (o->max_seconds == 0 || o->max_seconds > most)
         o->max_seconds = most;
