@@ -345,7 +345,9 @@ class Disk(Case):
         s = self.start("--max-spool", "4MB")
         answer = s.transcribe(file=bytes(8_000_000))
         self.assertEqual(answer.status, 503, answer.text)
-        self.assertEqual(s.transcribe(file=read(NOTE)).status, 200)
+        server.until(lambda: s.get("/health").json()["spooled_bytes"] == 0)
+        answer = s.transcribe(file=read(NOTE))
+        self.assertEqual(answer.status, 200, answer.text)
 
 
 class Watching(Case):
