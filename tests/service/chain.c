@@ -101,9 +101,10 @@ static void on_done(void *context, const struct service_outcome *outcome)
     changed(ear);
 }
 
-static void on_event(void *context, const struct auricle_stream_event *event)
+static void on_event(void *context, const struct auricle_stream_event *event, int64_t n_final)
 {
     struct ear *ear = context;
+    (void)n_final;
     pthread_mutex_lock(&ear->lock);
     ear->n_partials += event->kind == AURICLE_STREAM_PARTIAL;
     ear->n_flushed += event->kind == AURICLE_STREAM_FLUSHED;

@@ -264,6 +264,7 @@ struct service_live {
     int64_t n_flood; /* partials at every piece of audio */
     bool sips, refuse;
     uint64_t heard;
+    int64_t n_finals;
     char text[4096];
 };
 
@@ -285,7 +286,9 @@ static void tell(struct service_live *live, enum auricle_stream_kind kind, size_
                                                                                        : NULL,
                                                .language = "en",
                                                .end_of_speech = true};
-    live->sink.on_event(live->sink.context, &event);
+    live->n_finals += kind == AURICLE_STREAM_FINAL;
+    live->sink.on_event(live->sink.context, &event,
+                        kind == AURICLE_STREAM_FINAL ? live->n_finals : 0);
 }
 
 static enum auricle_error fake_open(struct service *s, const struct service_live_spec *spec,

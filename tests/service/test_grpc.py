@@ -489,7 +489,8 @@ class Listen(Case):
         self.assertEqual((partial.text, partial.stable, partial.end), (" 5 bytes", " 5 ", 5))
         feeder.put(v1("ListenRequest", finalize=v1("Finalize")))
         final = next(call).final
-        self.assertEqual((final.segment.text, final.end_of_speech), (" 5 bytes", True))
+        self.assertEqual((final.segment.text, final.end_of_speech, final.sequence),
+                         (" 5 bytes", True, 1))
         self.assertEqual(next(call).WhichOneof("event"), "finalized")
         feeder.put(v1("ListenRequest", audio=b"6"))
         self.assertEqual(next(call).partial.text, " 6 bytes")

@@ -189,13 +189,7 @@ class Speech(Case):
         for piece in data[:8]:
             stream.send(piece)
         stream.client.close()
-        again = None
-        while again is None:  # the server may not have noticed yet
-            client = self.client()
-            text, _ = ws.opening(f"{PCM}&resume={name}")
-            if client.send(text).header()[0] == 101:
-                again = client
-        again = taken_over(again)
+        again = self.come_back(name)
         opening = again.event()
         self.assertEqual((opening["session_id"], opening["resumed"]), (name, True))
         for piece in data[8:]:
@@ -206,6 +200,34 @@ class Speech(Case):
         self.assertEqual(closed.code, 1000)
         answer = self.client().send(ws.opening(f"/v1/stream?resume={name}")[0]).answer()
         self.assertEqual(answer.status, 404)
+
+
+    def come_back(self, name):
+        while True:  # the server may not have noticed yet
+            client = self.client()
+            if client.send(ws.opening(f"{PCM}&resume={name}")[0]).header()[0] == 101:
+                return taken_over(client)
+
+    def test_finals_that_a_dead_connection_took_are_sent_again(self):
+        """A train in a tunnel: the system took them for sent, and nobody got them."""
+        stream = self.open(PCM + "&endpointing=300&interim_results=false")
+        name = stream.event()["session_id"]
+        for piece in pieces(pcm() + SILENCE + SILENCE):
+            stream.send(piece)
+        lost = [e for e in stream.until("UtteranceEnd") if e["type"] == "Results"]
+        self.assertEqual([e["sequence"] for e in lost], [i + 1 for i in range(len(lost))])
+        stream.client.close()
+        again = self.come_back(name)
+        self.assertEqual(again.event()["type"], "Open")
+        told = [again.event() for _ in lost]
+        self.assertEqual(*([(e["sequence"], e["start"], e["channel"]) for e in finals]
+                           for finals in (lost, told)))
+        for piece in pieces(pcm() + SILENCE + SILENCE):
+            again.send(piece)
+        more = [e for e in again.until("UtteranceEnd") if e["type"] == "Results"]
+        self.assertEqual(more[0]["sequence"], len(lost) + 1)
+        again.say(type="CloseStream")
+        self.assertEqual(again.to_the_end()[1].code, 1000)
 
 
 class Refusals(Case):

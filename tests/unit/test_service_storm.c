@@ -37,9 +37,10 @@ static void on_done(void *context, const struct service_outcome *outcome)
     atomic_fetch_add(&ear->n_done, 1);
 }
 
-static void on_event(void *context, const struct auricle_stream_event *event)
+static void on_event(void *context, const struct auricle_stream_event *event, int64_t n_final)
 {
     struct ear *ear = context;
+    (void)n_final;
     assert_non_null(event->text);
     assert_false(atomic_load(&ear->deaf));
     atomic_fetch_add(&ear->n_told, 1);

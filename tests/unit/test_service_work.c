@@ -22,6 +22,7 @@ struct ear {
     pthread_cond_t changed;
     char text[MAX_TEXT]; /* of segments or finals, one a line */
     size_t n_segments, n_partials;
+    int64_t first_final, last_final; /* their numbers */
     int n_started, n_done;
     enum auricle_error error;
     char sentence[512], model[64], warning[64];
@@ -87,12 +88,18 @@ static void on_done(void *context, const struct service_outcome *outcome)
     pthread_mutex_unlock(&ear->lock);
 }
 
-static void on_event(void *context, const struct auricle_stream_event *event)
+static void on_event(void *context, const struct auricle_stream_event *event, int64_t n_final)
 {
     struct ear *ear = context;
     pthread_mutex_lock(&ear->lock);
-    if (event->kind == AURICLE_STREAM_FINAL)
+    if (event->kind == AURICLE_STREAM_FINAL) {
         note_text(ear, event->segment->text);
+        assert_true(n_final == ear->last_final + 1 || !ear->last_final);
+        ear->first_final = ear->first_final ? ear->first_final : n_final;
+        ear->last_final = n_final;
+    } else {
+        assert_int_equal(n_final, 0);
+    }
     ear->n_partials += event->kind == AURICLE_STREAM_PARTIAL;
     pthread_cond_broadcast(&ear->changed);
     pthread_mutex_unlock(&ear->lock);
@@ -647,10 +654,42 @@ static void a_lost_connection_may_come_back(void **state)
     say(again, FAKE_WINDOW);
     service_live_close(again);
     wait_done(&after);
-    assert_int_equal(before.n_segments + after.n_segments, 7);
+    assert_int_equal(before.first_final, 1);
+    assert_int_equal(after.first_final, 1); /* both of them may have been lost on their way */
+    assert_int_equal(after.last_final, 7);
+    assert_int_equal(after.n_segments, 7);
     assert_int_equal(before.n_done, 0);
     service_live_detach(again);
     assert_int_equal(service_live_attach(service, id, &sink, &again, &fault), AURICLE_E_NOT_FOUND);
+    stop_service(service);
+}
+
+/* A connection that is dead takes what it is told until somebody notices. */
+static void finals_told_to_a_dead_connection_are_told_again(void **state)
+{
+    (void)state;
+    enum { N = 100, KEPT = 64 };
+    static struct ear dead, after;
+    struct au_fault fault = {0};
+    struct service *service = start_service(NULL);
+    struct service_live *live = open_live(service, &dead, 60);
+    struct service_live_sink sink = live_sink_of(&after);
+    char id[64];
+    snprintf(id, sizeof(id), "%s", service_live_session_id(live));
+    say(live, N * FAKE_WINDOW);
+    wait_segments(&dead, N);
+    for (int i = 0; i < 2; i++) { /* the next one may be lost as well */
+        service_live_detach(live);
+        ear_init(&after);
+        au_test_ok(service_live_attach(service, id, &sink, &live, &fault), &fault);
+        wait_segments(&after, KEPT);
+        assert_int_equal(after.first_final, N - KEPT + 1);
+    }
+    service_live_close(live);
+    wait_done(&after);
+    assert_int_equal(after.last_final, N);
+    assert_int_equal(after.n_segments, KEPT);
+    service_live_detach(live);
     stop_service(service);
 }
 
@@ -862,6 +901,7 @@ int main(void)
         TEST(beside_a_live_session_windows_of_recordings_come_one_by_one),
         TEST(audio_is_kept_until_the_model_is_there),
         TEST(a_lost_connection_may_come_back),
+        TEST(finals_told_to_a_dead_connection_are_told_again),
         TEST(what_nobody_heard_is_kept),
         TEST(an_aborted_session_says_nothing_more),
         TEST(nobody_comes_back),

@@ -235,7 +235,7 @@ static grpc_byte_buffer *pack_partial(const struct auricle_stream_event *given)
     return buffer;
 }
 
-static grpc_byte_buffer *pack_final(const struct auricle_stream_event *given)
+static grpc_byte_buffer *pack_final(const struct auricle_stream_event *given, int64_t n_final)
 {
     Auricle__V1__Segment segment;
     if (!fill_segment(given->segment, &segment))
@@ -245,6 +245,7 @@ static grpc_byte_buffer *pack_final(const struct auricle_stream_event *given)
     final.language_probability = given->language_probability;
     final.confidence = given->confidence;
     final.end_of_speech = given->end_of_speech;
+    final.sequence = n_final;
     Auricle__V1__ListenEvent event = AURICLE__V1__LISTEN_EVENT__INIT;
     event.event_case = AURICLE__V1__LISTEN_EVENT__EVENT_FINAL;
     event.final = &final;
@@ -253,7 +254,7 @@ static grpc_byte_buffer *pack_final(const struct auricle_stream_event *given)
     return buffer;
 }
 
-grpc_byte_buffer *rpc_pack_stream_event(const struct auricle_stream_event *given)
+grpc_byte_buffer *rpc_pack_stream_event(const struct auricle_stream_event *given, int64_t n_final)
 {
     Auricle__V1__ListenEvent event = AURICLE__V1__LISTEN_EVENT__INIT;
     Auricle__V1__SpeechStarted started = AURICLE__V1__SPEECH_STARTED__INIT;
@@ -266,7 +267,7 @@ grpc_byte_buffer *rpc_pack_stream_event(const struct auricle_stream_event *given
         event.speech_started = &started;
         return rpc_pack(&event.base);
     case AURICLE_STREAM_PARTIAL: return pack_partial(given);
-    case AURICLE_STREAM_FINAL: return pack_final(given);
+    case AURICLE_STREAM_FINAL: return pack_final(given, n_final);
     case AURICLE_STREAM_SPEECH_ENDED:
         ended.end = given->end;
         event.event_case = AURICLE__V1__LISTEN_EVENT__EVENT_SPEECH_ENDED;

@@ -36,7 +36,7 @@ grpc_byte_buffer *rpc_pack_segment(const struct auricle_segment *segment);
 grpc_byte_buffer *rpc_pack_progress(double seconds_done, double seconds_total);
 /* ListenEvent messages. */
 grpc_byte_buffer *rpc_pack_opened(const char *session_id);
-grpc_byte_buffer *rpc_pack_stream_event(const struct auricle_stream_event *event);
+grpc_byte_buffer *rpc_pack_stream_event(const struct auricle_stream_event *event, int64_t n_final);
 grpc_byte_buffer *rpc_pack_closed(double audio_seconds);
 
 #endif

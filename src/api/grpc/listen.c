@@ -44,12 +44,12 @@ struct listen {
 
 /* ---- What the service tells, on the scheduler's thread --------------------------------------- */
 
-static void on_event(void *context, const struct auricle_stream_event *event)
+static void on_event(void *context, const struct auricle_stream_event *event, int64_t n_final)
 {
     enum rpc_kind kind = event->kind == AURICLE_STREAM_PARTIAL ? RPC_PASSING
                          : event->kind == AURICLE_STREAM_FINAL ? RPC_SETTLED
                                                                : RPC_KEEP;
-    rpc_post_message(context, kind, rpc_pack_stream_event(event));
+    rpc_post_message(context, kind, rpc_pack_stream_event(event, n_final));
 }
 
 static void on_done(void *context, enum auricle_error error, const char *sentence,

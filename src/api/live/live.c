@@ -79,12 +79,14 @@ static void post(struct live_connection *connection)
 }
 
 static struct mail *write_mail(const struct live_connection *connection,
-                               const struct auricle_stream_event *event, bool from_finalize)
+                               const struct auricle_stream_event *event, int64_t n_final,
+                               bool from_finalize)
 {
     const struct live_voice voice = {.request_id = connection->request_id,
                                      .model = connection->config.model,
                                      .vad_events = connection->config.vad_events,
                                      .from_finalize = from_finalize,
+                                     .n_final = n_final,
                                      .last_word_end = connection->last_word_end};
     struct au_buf text;
     struct mail *mail = NULL;
@@ -120,7 +122,7 @@ static void note_words(struct live_connection *connection, const struct auricle_
                                         : event->end;
 }
 
-static void on_event(void *context, const struct auricle_stream_event *event)
+static void on_event(void *context, const struct auricle_stream_event *event, int64_t n_final)
 {
     struct live_connection *connection = context;
     bool flushed = event->kind == AURICLE_STREAM_FLUSHED;
@@ -130,7 +132,7 @@ static void on_event(void *context, const struct auricle_stream_event *event)
         return;
     if (flushed && finalizing)
         atomic_fetch_sub(&connection->n_finalizing, 1);
-    mail = write_mail(connection, event,
+    mail = write_mail(connection, event, n_final,
                       flushed || (finalizing && event->kind == AURICLE_STREAM_FINAL));
     note_words(connection, event);
     pthread_mutex_lock(&connection->lock);

@@ -131,6 +131,8 @@ static void write_results(struct au_buf *out, const struct auricle_stream_event 
     au_json_add_bool(&w, "speech_final",
                      event->kind == AURICLE_STREAM_FINAL && event->end_of_speech);
     au_json_add_bool(&w, "from_finalize", voice->from_finalize);
+    if (voice->n_final)
+        au_json_add_int(&w, "sequence", voice->n_final);
     au_json_key(&w, "channel");
     au_json_open_object(&w);
     au_json_key(&w, "alternatives");

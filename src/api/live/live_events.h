@@ -20,6 +20,7 @@ struct live_voice {
     const char *model; /* as asked for; NULL: the default */
     bool vad_events;
     bool from_finalize;
+    int64_t n_final;      /* of the session's, from 1; 0: none */
     double last_word_end; /* of the utterance that ends; negative: not known */
 };
 /* Nothing is written for events that the client did not ask for. */

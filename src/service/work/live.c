@@ -267,7 +267,7 @@ static enum auricle_error make(struct service *service, const struct service_liv
     live->service = service;
     live->stream = *spec->stream;
     live->resume_ns = (int64_t)(spec->resume_seconds * 1e9);
-    service_live_out_init(&live->out, sink);
+    service_live_out_init(&live->out, sink, live->resume_ns > 0);
     enum auricle_error error = service_live_audio_init(&live->audio, spec, service->media,
                                                        more_is_decoded, live, fault);
     if (!error && recog_settings_init(&live->settings, spec->options))

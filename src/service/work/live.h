@@ -3,7 +3,8 @@
  * Wraps a streaming session (auricle_session_create_stream) for the scheduler: audio in any of the
  * accepted forms goes in, events come out. The session outlives the connection that feeds it: after
  * service_live_detach it waits resume_seconds for another connection to attach by its id; events
- * of that time are kept (finals all, of the partials the newest).
+ * of that time are kept (finals all, of the partials the newest), and so are the last finals from
+ * before it: a connection is dead for a while before that is noticed.
  *
  * Thread: feed, finalize and close belong to one thread at a time (the connection's); the rest any.
  * The sink is called on the scheduler's thread and posts to its own; it must not call this session.
@@ -29,8 +30,9 @@ struct service_live_spec {
 
 struct service_live_sink {
     void *context;
-    /* Borrowed for the call. */
-    void (*on_event)(void *context, const struct auricle_stream_event *event);
+    /* event: borrowed for the call. n_final: which of the session's finals it is, from 1; 0: none.
+     * One that may have been lost with a connection is told to the next again, as the same.      */
+    void (*on_event)(void *context, const struct auricle_stream_event *event, int64_t n_final);
     /* The last call: everything was said, or it failed (error, sentence). */
     void (*on_done)(void *context, enum auricle_error error, const char *sentence,
                     double audio_seconds);

@@ -8,11 +8,18 @@
 #include "base/str.h"
 #include "recog/result.h"
 
+/* A connection that says nothing any more is noticed after a minute, or two where the system waits
+ * for what it has sent.                                                                          */
+#define MAX_TOLD    64
+#define MAX_TOLD_NS (120 * INT64_C(1000000000))
+
 struct service_kept_event {
     struct service_kept_event *next;
     struct auricle_stream_event event; /* points into the rest */
     struct auricle_segment segment;
     char *text;
+    int64_t n_final; /* 0: none */
+    int64_t told_ns;
 };
 
 /* ---- Keeping; the lock is held --------------------------------------------------------------- */
@@ -26,12 +33,14 @@ static void kept_destroy(struct service_kept_event *kept)
     au_free(kept);
 }
 
-static struct service_kept_event *kept_create(const struct auricle_stream_event *event)
+static struct service_kept_event *kept_create(const struct auricle_stream_event *event,
+                                              int64_t n_final)
 {
     struct service_kept_event *kept = au_calloc(1, sizeof(*kept));
     if (!kept)
         return NULL;
     kept->event = *event;
+    kept->n_final = n_final;
     bool ok = !event->segment || !recog_segment_copy(&kept->segment, event->segment);
     if (event->segment)
         kept->event.segment = &kept->segment;
@@ -63,17 +72,53 @@ static void drop_partials(struct service_live_out *out)
     }
 }
 
-static void keep(struct service_live_out *out, const struct auricle_stream_event *event)
+static void keep(struct service_live_out *out, const struct auricle_stream_event *event,
+                 int64_t n_final)
 {
     if (event->kind == AURICLE_STREAM_PARTIAL || event->kind == AURICLE_STREAM_FINAL)
         drop_partials(out);
-    struct service_kept_event *kept = kept_create(event);
+    struct service_kept_event *kept = kept_create(event, n_final);
     if (!kept) {
         out->lost |= event->kind != AURICLE_STREAM_PARTIAL;
         return;
     }
     *(out->last ? &out->last->next : &out->first) = kept;
     out->last = kept;
+}
+
+/* It was told. NULL, for want of memory: then it cannot be told again. */
+static void remember(struct service_live_out *out, struct service_kept_event *kept)
+{
+    if (!kept)
+        return;
+    kept->next = NULL;
+    kept->told_ns = au_now_ns();
+    *(out->told_last ? &out->told_last->next : &out->told_first) = kept;
+    out->told_last = kept;
+    if (out->n_told++ < MAX_TOLD)
+        return;
+    kept = out->told_first;
+    out->told_first = kept->next;
+    out->n_told--;
+    kept_destroy(kept);
+}
+
+/* What the former connection may not have carried goes before what it was not told. */
+static void recall(struct service_live_out *out)
+{
+    int64_t oldest_ns = atomic_load(&out->detached_ns) - MAX_TOLD_NS;
+    while (out->told_first && out->told_first->told_ns < oldest_ns) {
+        struct service_kept_event *kept = out->told_first;
+        out->told_first = kept->next;
+        kept_destroy(kept);
+    }
+    if (out->told_first) {
+        out->told_last->next = out->first;
+        out->first = out->told_first;
+        out->last = out->last ? out->last : out->told_last;
+    }
+    out->told_first = out->told_last = NULL;
+    out->n_told = 0;
 }
 
 static void flush(struct service_live_out *out)
@@ -84,24 +129,30 @@ static void flush(struct service_live_out *out)
         if (!out->first)
             out->last = NULL;
         if (out->attached)
-            out->sink.on_event(out->sink.context, &kept->event);
-        kept_destroy(kept);
+            out->sink.on_event(out->sink.context, &kept->event, kept->n_final);
+        if (out->attached && kept->n_final)
+            remember(out, kept);
+        else
+            kept_destroy(kept);
     }
 }
 
 /* ---- Coming and going ------------------------------------------------------------------------ */
 
-void service_live_out_init(struct service_live_out *out, const struct service_live_sink *sink)
+void service_live_out_init(struct service_live_out *out, const struct service_live_sink *sink,
+                           bool resumable)
 {
     pthread_mutex_init(&out->lock, NULL);
     atomic_init(&out->detached_ns, 0);
     out->sink = *sink;
     out->attached = true;
+    out->resumable = resumable;
 }
 
 void service_live_out_deinit(struct service_live_out *out)
 {
     out->attached = false;
+    recall(out);
     flush(out);
     pthread_mutex_destroy(&out->lock);
 }
@@ -113,6 +164,7 @@ bool service_live_out_attach(struct service_live_out *out, const struct service_
     if (free_place) {
         out->sink = *sink;
         out->attached = true;
+        recall(out);
         atomic_store(&out->detached_ns, 0);
     }
     pthread_mutex_unlock(&out->lock);
@@ -133,11 +185,14 @@ void service_live_out_detach(struct service_live_out *out, bool for_good)
 void service_live_out_tell(struct service_live_out *out, const struct auricle_stream_event *event)
 {
     pthread_mutex_lock(&out->lock);
+    int64_t n_final = event->kind == AURICLE_STREAM_FINAL ? ++out->n_finals : 0;
     if (out->attached) {
         flush(out);
-        out->sink.on_event(out->sink.context, event);
+        out->sink.on_event(out->sink.context, event, n_final);
+        if (n_final && out->resumable)
+            remember(out, kept_create(event, n_final));
     } else if (!out->ended_for_good) {
-        keep(out, event);
+        keep(out, event, n_final);
     }
     pthread_mutex_unlock(&out->lock);
 }

@@ -1,6 +1,7 @@
 /* The way of a live session's events: to the sink while somebody is attached, else kept.
  *
- * Kept are all events but partials, of those the newest. The sink is called under the lock, so that
+ * Kept are all events but partials, of those the newest; and the finals told last, for a connection
+ * that was lost may not have carried them. The sink is called under the lock, so that
  * it is never called after a detach has returned.                                                */
 #ifndef SERVICE_LIVE_OUT_H
 #define SERVICE_LIVE_OUT_H
@@ -19,7 +20,11 @@ struct service_live_out {
     struct service_live_sink sink;
     bool attached;
     bool ended_for_good; /* nobody will come back: nothing is kept */
+    bool resumable;      /* somebody else may come */
     struct service_kept_event *first, *last;
+    struct service_kept_event *told_first, *told_last; /* finals that have been told */
+    size_t n_told;
+    int64_t n_finals;
     bool lost; /* an event could not be kept for want of memory */
     /* The outcome. */
     bool over, told;
@@ -29,7 +34,8 @@ struct service_live_out {
     _Atomic int64_t detached_ns; /* 0: attached */
 };
 
-void service_live_out_init(struct service_live_out *out, const struct service_live_sink *sink);
+void service_live_out_init(struct service_live_out *out, const struct service_live_sink *sink,
+                           bool resumable);
 void service_live_out_deinit(struct service_live_out *out);
 
 /* Any thread. False: somebody is attached already. */
