@@ -310,6 +310,18 @@ class Refusals(Case):
         stream.send(b"\0" * 34)
         self.fails(stream, "odd_audio", 1007)
 
+    def test_a_message_that_is_too_large(self):
+        stream = self.open()
+        name = stream.event()["session_id"]
+        stream.send(b"\0" * (1 << 20))
+        stream.send(b"\0" * (2 << 20))
+        self.assertIn("1 MiB", self.fails(stream, "too_large", 1009))
+        stream.client.send(ws.frame(ws.CLOSE, struct.pack(">H", 1009)))
+        self.assertTrue(stream.client.at_end())
+        again = self.open(f"/v1/stream?resume={name}")  # with smaller ones
+        again.say(type="CloseStream")
+        self.assertEqual(again.to_the_end()[1].code, 1000)
+
     def test_text_that_is_no_json(self):
         for text in ("hello", "[1]", '"x"', "{", ""):
             stream = self.open()

@@ -159,11 +159,13 @@ struct http_socket_handler {
     /* A whole message. */
     void (*text)(struct http_socket *socket, const char *text, size_t n); /* valid UTF-8 */
     void (*binary)(struct http_socket *socket, const uint8_t *data, size_t n);
+    /* A message is larger than may be; the connection is closed with 1009 after the return. */
+    void (*too_large)(struct http_socket *socket);
     /* Everything that was sent has gone out: the system has it. */
     void (*drained)(struct http_socket *socket);
     /* Closed by whomever: the last call. code as in RFC 6455; 1006 without a closing handshake. */
     void (*closed)(struct http_socket *socket, int code);
-    size_t max_message_bytes; /* larger ones end the connection with 1009; 0: 1 MiB */
+    size_t max_message_bytes; /* 0: 1 MiB */
     double ping_seconds;      /* a ping that often, and 1011 when two go unanswered; 0: 20 */
 };
 

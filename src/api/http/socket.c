@@ -15,6 +15,7 @@
 
 #include "api/http/handshake.h"
 #include "api/http/internal.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -25,6 +26,7 @@
 #define MAX_QUEUED            4096                /* messages: above it no more are read */
 #define READ_BYTES_PER_ROUND  ((size_t)256 << 10) /* then others have their turn */
 #define UNSENT_BYTES_KEPT     (16 * 1024)         /* in the kernel: the backlog is known here */
+#define MESSAGE_BYTES_KEPT    (16 * 1024)         /* of memory, from one message to the next */
 #define DRAIN_SECONDS         30.0                /* for what was sent before our close frame */
 #define CLOSE_SECONDS         3.0                 /* for the other's close frame */
 #define LINGER_SECONDS        1.0
@@ -49,9 +51,11 @@ struct http_socket {
     bool paused, closing, broken, lingering, told, owes_drained, heard;
     bool inside_frame; /* the last write ended in one */
     bool reread;       /* bytes may wait that epoll does not know of: in wslay, in `early` */
+    bool in_control;   /* the frame being read is no part of a message */
     bool close_queued;
     uint16_t close_code;
     char close_reason[MAX_REASON_BYTES + 1];
+    struct au_buf message; /* what has come of the one being read */
     int n_unanswered;
     struct http_timer ping, deadline;
 };
@@ -111,6 +115,7 @@ void http_socket_request_over(struct http_socket *socket)
     if (socket->next)
         socket->next->link = socket->link;
     wslay_event_context_free(socket->frames);
+    au_buf_deinit(&socket->message);
     au_free(socket->early);
     au_free(socket);
 }
@@ -178,18 +183,60 @@ static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *data, size
     return sent;
 }
 
+static bool is_deaf(const struct http_socket *socket)
+{
+    return socket->told || socket->closing;
+}
+
+static size_t max_message_bytes(const struct http_socket *socket)
+{
+    return socket->handler->max_message_bytes ? socket->handler->max_message_bytes
+                                              : DEFAULT_MESSAGE_BYTES;
+}
+
+/* Messages are put together here and not by wslay, which would end the connection before anything
+ * can be said of one that is too large, and takes memory for what is only announced.             */
+static void on_frame(wslay_event_context_ptr frames,
+                     const struct wslay_event_on_frame_recv_start_arg *frame, void *context)
+{
+    struct http_socket *socket = context;
+    (void)frames;
+    socket->in_control = wslay_is_ctrl_frame(frame->opcode);
+    if (socket->in_control || is_deaf(socket) ||
+        frame->payload_length <= max_message_bytes(socket) - socket->message.len)
+        return;
+    if (socket->handler->too_large)
+        socket->handler->too_large(socket);
+    http_socket_close(socket, 1009, "");
+}
+
+static void on_piece(wslay_event_context_ptr frames,
+                     const struct wslay_event_on_frame_recv_chunk_arg *piece, void *context)
+{
+    struct http_socket *socket = context;
+    (void)frames;
+    if (!socket->in_control && !is_deaf(socket) &&
+        au_buf_append(&socket->message, piece->data, piece->data_length))
+        socket->broken = true;
+}
+
 static void on_message(wslay_event_context_ptr frames,
-                       const struct wslay_event_on_msg_recv_arg *message, void *context)
+                       const struct wslay_event_on_msg_recv_arg *arg, void *context)
 {
     struct http_socket *socket = context;
     const struct http_socket_handler *handler = socket->handler;
+    struct au_buf *message = &socket->message;
     (void)frames;
-    if (socket->told || socket->closing)
+    if (wslay_is_ctrl_frame(arg->opcode) || is_deaf(socket))
         return;
-    if (message->opcode == WSLAY_TEXT_FRAME && handler->text)
-        handler->text(socket, (const char *)message->msg, message->msg_length);
-    else if (message->opcode == WSLAY_BINARY_FRAME && handler->binary)
-        handler->binary(socket, message->msg, message->msg_length);
+    if (arg->opcode == WSLAY_TEXT_FRAME && handler->text)
+        handler->text(socket, message->data, message->len);
+    else if (arg->opcode == WSLAY_BINARY_FRAME && handler->binary)
+        handler->binary(socket, (const uint8_t *)message->data, message->len);
+    if (message->capacity > MESSAGE_BYTES_KEPT)
+        au_buf_deinit(message);
+    else
+        au_buf_clear(message);
 }
 
 /* ---- Reading and writing --------------------------------------------------------------------- */
@@ -402,8 +449,11 @@ static void on_upgraded(void *context, struct MHD_Connection *mhd, void *request
 static struct http_socket *new_socket(struct http_request *request,
                                       const struct http_socket_handler *handler, void *state)
 {
-    static const struct wslay_event_callbacks callbacks = {
-        .recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
+    static const struct wslay_event_callbacks callbacks = {.recv_callback = on_recv,
+                                                           .send_callback = on_send,
+                                                           .on_frame_recv_start_callback = on_frame,
+                                                           .on_frame_recv_chunk_callback = on_piece,
+                                                           .on_msg_recv_callback = on_message};
     struct http_socket *socket = au_calloc(1, sizeof *socket);
     if (!socket)
         return NULL;
@@ -411,9 +461,9 @@ static struct http_socket *new_socket(struct http_request *request,
         au_free(socket);
         return NULL;
     }
-    wslay_event_config_set_max_recv_msg_length(socket->frames, handler->max_message_bytes
-                                                                   ? handler->max_message_bytes
-                                                                   : DEFAULT_MESSAGE_BYTES);
+    wslay_event_config_set_no_buffering(socket->frames, 1);
+    wslay_event_config_set_max_recv_msg_length(socket->frames, UINT64_MAX); /* ours: on_frame */
+    au_buf_init(&socket->message, 0);
     socket->watch.fn = on_events;
     socket->ping.fn = on_ping;
     socket->deadline.fn = on_deadline;

@@ -544,18 +544,33 @@ static void on_text(struct http_socket *socket, const char *text, size_t n)
     au_json_free(message);
 }
 
+/* The connection ends, with a word why; the session may be come back to. */
+static void hang_up(struct live_connection *connection, enum auricle_error cause, int close_code,
+                    const char *code, const char *sentence)
+{
+    if (connection->failed)
+        return;
+    service_count_error(metrics_of(connection), SERVICE_WEBSOCKET, cause);
+    say_error(connection, code, sentence);
+    close_socket(connection, close_code, sentence);
+}
+
+static void on_too_large(struct http_socket *socket)
+{
+    hang_up(http_socket_state(socket), AURICLE_E_LIMIT, 1009, "too_large",
+            "A message holds at most 1 MiB: send audio in smaller pieces.");
+}
+
 static void on_idle(struct http_timer *timer)
 {
     size_t at = offsetof(struct live_connection, idle);
     struct live_connection *connection = (struct live_connection *)(void *)((char *)timer - at);
-    static const char sentence[] = "Neither audio nor a KeepAlive came for some time.";
     if (connection->pending.len) { /* the client is being held back */
         restart_idle(connection);
         return;
     }
-    service_count_error(metrics_of(connection), SERVICE_WEBSOCKET, AURICLE_E_TIMEOUT);
-    say_error(connection, "idle", sentence);
-    close_socket(connection, 1011, sentence);
+    hang_up(connection, AURICLE_E_TIMEOUT, 1011, "idle",
+            "Neither audio nor a KeepAlive came for some time.");
 }
 
 /* Who said good-bye will not come back; who was lost may. */
@@ -586,8 +601,11 @@ static void on_closed(struct http_socket *socket, int code)
 
 /* ---- Coming in ------------------------------------------------------------------------------- */
 
-static const struct http_socket_handler socket_handler = {
-    .text = on_text, .binary = on_binary, .drained = on_drained, .closed = on_closed};
+static const struct http_socket_handler socket_handler = {.text = on_text,
+                                                          .binary = on_binary,
+                                                          .too_large = on_too_large,
+                                                          .drained = on_drained,
+                                                          .closed = on_closed};
 
 static struct live_connection *create(struct http_request *request)
 {
