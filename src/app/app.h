@@ -78,6 +78,7 @@ AURICLE_MUST_CHECK enum auricle_error app_language_parse(const char *value, cons
                                                          const char **code, struct au_fault *fault);
 
 /* ---- Messages for people, on standard error ------------------------------------------------- */
+/* With --log-format json each is a line of the log instead. */
 
 /* "auricle: " and the sentence, as one line in one write; control characters are replaced. */
 void app_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

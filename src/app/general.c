@@ -134,7 +134,7 @@ bool app_begin(const struct app_command *self, int argc, char **argv, void *args
         *exit_code = APP_EXIT_USAGE;
         return false;
     }
-    warn_lines(general->quiet, settings->warnings.data);
     start_log(general);
+    warn_lines(general->quiet, settings->warnings.data);
     return true;
 }

@@ -1,10 +1,12 @@
-/* Messages for people on standard error. See app.h. */
+/* Messages for people on standard error. See app.h. Where the log is JSON, they are lines of it:
+ * what reads it finds nothing else there.                                                        */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/app.h"
+#include "base/log.h"
 
 /* One write per line: lines of several processes on one terminal do not mix. What standard error
  * cannot take is lost, there being no better place to say so.                                    */
@@ -16,21 +18,25 @@ static void say(const char *prefix, const char *text)
         return;
 }
 
-__attribute__((format(printf, 2, 0))) static void say_formatted(const char *prefix,
+__attribute__((format(printf, 3, 0))) static void say_formatted(enum au_log_level level,
+                                                                const char *prefix,
                                                                 const char *format, va_list args)
 {
     char text[AU_FAULT_TEXT_BYTES];
     vsnprintf(text, sizeof text, format, args);
     struct au_fault cleaned = {0}; /* file names in it may hold anything */
     au_fail(&cleaned, AURICLE_E_INVALID, "%s", text);
-    say(prefix, cleaned.text);
+    if (au_log_uses_json())
+        au_log_always(level, cleaned.text);
+    else
+        say(prefix, cleaned.text);
 }
 
 void app_error(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    say_formatted("auricle: ", format, args);
+    say_formatted(AU_LOG_ERROR, "auricle: ", format, args);
     va_end(args);
 }
 
@@ -40,7 +46,7 @@ void app_warn(bool quiet, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    say_formatted("auricle: warning: ", format, args);
+    say_formatted(AU_LOG_WARN, "auricle: warning: ", format, args);
     va_end(args);
 }
 
@@ -50,6 +56,6 @@ void app_note(bool quiet, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    say_formatted("", format, args);
+    say_formatted(AU_LOG_INFO, "", format, args);
     va_end(args);
 }

@@ -51,11 +51,9 @@ static void make_printable(char *text)
     for (size_t from = 0; from < n;) {
         uint32_t c;
         size_t used = au_utf8_decode(text + from, n - from, &c);
-        bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
         bool is_itself = used == 3 && memcmp(text + from, "\xEF\xBF\xBD", 3) == 0;
         bool invalid = c == AU_UTF8_REPLACEMENT && !is_itself;
-        bool reorders = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-        if (control || invalid || reorders) {
+        if (invalid || !au_utf8_is_plain(c)) {
             text[to++] = '?';
         } else {
             memmove(text + to, text + from, used);

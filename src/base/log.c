@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,9 +16,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
-#define TEXT_BYTES 3072
-#define LINE_BYTES 4096
+#define TEXT_BYTES    3072
+#define LINE_BYTES    4096
+#define MAX_WHOLE     9e15 /* below it every whole number is exact */
+#define ESCAPED_BYTES 16   /* of one character */
 
 static _Atomic int threshold_level = AU_LOG_INFO;
 static _Atomic bool json_lines;
@@ -52,29 +56,49 @@ void au_log_use_json(bool json)
     atomic_store(&json_lines, json);
 }
 
+bool au_log_uses_json(void)
+{
+    return atomic_load_explicit(&json_lines, memory_order_relaxed);
+}
+
 bool au_log_enabled(enum au_log_level level)
 {
     return (int)level >= atomic_load_explicit(&threshold_level, memory_order_relaxed);
 }
 
-/* Copy text into out with control characters as \xNN, so that one message stays one line. */
-static size_t escape(char *out, size_t out_bytes, const char *text)
+static size_t put_hex(char *out, const char *bytes, size_t n)
 {
     static const char hex[] = "0123456789abcdef";
-    size_t n = 0;
-    for (; *text && n + 5 < out_bytes; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c >= 0x20 && c != 0x7F) {
-            out[n++] = (char)c;
-        } else if (c == '\n') {
-            out[n++] = '\\';
-            out[n++] = 'n';
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        *out++ = '\\';
+        *out++ = 'x';
+        *out++ = hex[c >> 4];
+        *out++ = hex[c & 15];
+    }
+    return 4 * n;
+}
+
+/* Copy text into out with what may not be shown as \xNN, so that one message stays one line and no
+ * terminal obeys it.                                                                             */
+static size_t escape(char *out, size_t out_bytes, const char *text)
+{
+    size_t n = 0, left = strlen(text);
+    while (left && n + ESCAPED_BYTES < out_bytes) {
+        uint32_t c;
+        size_t used = au_utf8_decode(text, left, &c);
+        bool invalid = c == AU_UTF8_REPLACEMENT && strncmp(text, "\xEF\xBF\xBD", 3) != 0;
+        if (c == '\n') {
+            memcpy(out + n, "\\n", 2);
+            n += 2;
+        } else if (invalid || !au_utf8_is_plain(c)) {
+            n += put_hex(out + n, text, used);
         } else {
-            out[n++] = '\\';
-            out[n++] = 'x';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
+            memcpy(out + n, text, used);
+            n += used;
         }
+        text += used;
+        left -= used;
     }
     return n;
 }
@@ -147,6 +171,8 @@ static void write_json(const char *name, const char *time_text, const char *text
         au_json_key(&w, fields->key);
         if (fields->text)
             au_json_put_string(&w, fields->text);
+        else if (fabs(fields->number) < MAX_WHOLE && fields->number == trunc(fields->number))
+            au_json_put_int(&w, (int64_t)fields->number);
         else
             au_json_put_number(&w, fields->number);
     }
@@ -164,7 +190,7 @@ static void write_entry(enum au_log_level level, const struct au_log_field *fiel
     char time_text[AU_TIME_TEXT_BYTES];
     int saved_errno = errno;
     au_time_text(au_wall_ms(), time_text);
-    if (atomic_load_explicit(&json_lines, memory_order_relaxed))
+    if (au_log_uses_json())
         write_json(names[level], time_text, text, fields);
     else
         write_plain(names[level], time_text, text, fields);
@@ -181,6 +207,11 @@ static void write_formatted(enum au_log_level level, const struct au_log_field *
         return;
     vsnprintf(text, sizeof text, format, args);
     write_entry(level, fields, text);
+}
+
+void au_log_always(enum au_log_level level, const char *text)
+{
+    write_entry(level, no_fields, text);
 }
 
 void au_log(enum au_log_level level, const char *format, ...)

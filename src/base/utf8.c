@@ -98,3 +98,10 @@ size_t au_utf8_complete_prefix(const char *text, size_t n)
     }
     return n;
 }
+
+bool au_utf8_is_plain(uint32_t c)
+{
+    bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
+    bool reorders = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+    return !control && !reorders;
+}

@@ -421,14 +421,29 @@ class Watching(Case):
                           ("websocket", "FORMAT"): 1})
 
     def test_the_log_may_be_json(self):
-        s = self.start("--log-format", "json")
+        s = self.start("--log-format", "json", "--log-level", "info",
+                       env={"MAX_CONCURRENT_JOBS": "3"})
         self.assertEqual(s.ask("GET", "/stats", headers={"X-Request-Id": "mine-1"}).status, 200)
+        s.signal(signal.SIGHUP)
+        s.wait_for("were read again")
         self.assertEqual(s.stop(), 0)
-        entries = [json.loads(line) for line in s.text().splitlines() if line.startswith("{")]
+        entries = [json.loads(line) for line in s.text().splitlines()]  # each line is one
+        messages = " ".join(entry["message"] for entry in entries)
+        for words in ("voice activity", "listening on", "try: curl", "MAX_CONCURRENT_JOBS",
+                      "were read again", "finishing", "everything is finished"):
+            self.assertIn(words, messages)
         mine = [e for e in entries if e.get("request_id") == "mine-1"]
         self.assertEqual(len(mine), 1)
         self.assertEqual((mine[0]["path"], mine[0]["status"], mine[0]["level"]),
                          ("/stats", 200, "INFO"))
+        self.assertIsInstance(mine[0]["status"], int)
+        self.assertIsInstance(mine[0]["ms"], int)
+
+    def test_no_terminal_obeys_what_the_log_repeats(self):
+        s = self.start()
+        s.get("/v1/models/x%C2%9B31m%E2%80%AEend")
+        self.assertEqual(s.stop(), 0)
+        self.assertIn(r"/v1/models/x\xc2\x9b31m\xe2\x80\xaeend", s.text())
 
     def test_times_of_stages_are_logged_where_wanted(self):
         s = self.start(env={"LOG_PERFORMANCE_METRICS": "True"})
