@@ -6,7 +6,7 @@ import { Recording } from "./live.js";
 
 const $ = (id) => document.getElementById(id);
 const transcript = new Transcript($("segments"), $("partial"), $("player"));
-let stop = null; // ends what is under way
+let work = null; // what is under way; who was overtaken is not listened to any more
 let recording = null;
 let name = "transcript";
 
@@ -17,22 +17,36 @@ function tell(text, bad = false) {
   $("status").classList.toggle("bad", bad);
 }
 
-function busy(ending) {
-  stop = ending;
-  $("cancel").hidden = !ending;
-  $("progress").hidden = !ending;
-  if (ending) $("progress").removeAttribute("value");
+function show(busy, microphone) {
+  $("cancel").hidden = $("progress").hidden = !busy;
+  $("progress").removeAttribute("value");
+  document.body.classList.toggle("recording", microphone);
+  $("record").querySelector(".label").textContent = microphone ? "Stop" : "Record";
 }
 
-function begin(title) {
+// Something new: what was under way is left. stop: for its button; leave: at once. Returns what
+// makes functions of this work: they do nothing once it is overtaken or over.
+function begin(title, stop, leave = stop) {
+  const mine = { stop, leave };
+  if (work) work.leave();
+  work = mine;
+  recording = null;
   name = title.replace(/\.[^.]*$/, "") || "transcript";
   transcript.clear();
   $("work").hidden = false;
   $("save").hidden = true;
+  show(true, false);
+  return (act) => (...args) => { if (work === mine) act(...args); };
+}
+
+function end() {
+  work = recording = null;
+  show(false, false);
+  transcript.showPartial("", 0);
 }
 
 function done(started) {
-  busy(null);
+  end();
   const seconds = (performance.now() - started) / 1000;
   const words = asText(transcript.segments).split(/\s+/).filter(Boolean).length;
   const language = transcript.language ? ` in ${languageName(transcript.language)}` : "";
@@ -41,8 +55,8 @@ function done(started) {
   $("save").hidden = !words;
 }
 
-async function failed(error) {
-  busy(null);
+function failed(error) {
+  end();
   if (error.name === "AbortError") {
     tell("Stopped");
     $("save").hidden = transcript.segments.length === 0;
@@ -66,63 +80,46 @@ function options() {
   };
 }
 
-async function open(file) {
-  if (stop) stop();
-  begin(file.name);
+function open(file) {
   const abort = new AbortController();
   const started = performance.now();
-  busy(() => abort.abort());
+  const mine = begin(file.name, () => abort.abort());
   tell(`Sending ${file.name} …`);
   transcript.play(file);
-  try {
-    await transcribe(file, options(), abort.signal, {
-      sent: (share) => {
-        $("progress").value = share;
-        if (share >= 1) {
-          tell("Listening …");
-          $("progress").removeAttribute("value");
-        }
-      },
-      segment: (segment) => transcript.add(segment),
-      language: (code) => { transcript.language = code; },
-    });
-    done(started);
-  } catch (error) {
-    failed(error);
-  }
+  transcribe(file, options(), abort.signal, {
+    sent: mine((share) => {
+      $("progress").value = share;
+      if (share >= 1) {
+        tell("Listening …");
+        $("progress").removeAttribute("value");
+      }
+    }),
+    segment: mine((segment) => transcript.add(segment)),
+    language: mine((code) => { transcript.language = code; }),
+  }).then(mine(() => done(started)), mine(failed));
 }
 
 // ---- The microphone ----
 
-async function record() {
+function record() {
   if (recording) {
     recording.finish();
     return;
   }
-  if (stop) stop();
-  begin("recording");
   const started = performance.now();
-  recording = new Recording(options(), {
-    partial: (text, stable) => transcript.showPartial(text, stable),
-    segment: (segment) => transcript.add(segment),
-    language: (code) => { transcript.language = code; },
-    state: (text) => tell(text),
+  const mine = begin("recording", () => own.finish(), () => own.leave());
+  const own = new Recording(options(), {
+    partial: mine((text, stable) => transcript.showPartial(text, stable)),
+    segment: mine((segment) => transcript.add(segment)),
+    language: mine((code) => { transcript.language = code; }),
+    state: mine((text) => tell(text)),
   });
-  document.body.classList.add("recording");
-  $("record").querySelector(".label").textContent = "Stop";
-  busy(() => recording.finish());
-  try {
-    const audio = await recording.run();
+  recording = own;
+  show(true, true);
+  own.run().then(mine((audio) => {
     if (audio.size) transcript.play(audio);
     done(started);
-  } catch (error) {
-    failed(error);
-  } finally {
-    recording = null;
-    document.body.classList.remove("recording");
-    $("record").querySelector(".label").textContent = "Record";
-    transcript.showPartial("", 0);
-  }
+  }), mine(failed));
 }
 
 // ---- Settings ----
@@ -161,7 +158,7 @@ function listen() {
   $("open").onclick = () => $("file").click();
   $("file").onchange = () => { if ($("file").files[0]) open($("file").files[0]); $("file").value = ""; };
   $("record").onclick = record;
-  $("cancel").onclick = () => stop && stop();
+  $("cancel").onclick = () => work && work.stop();
   $("copy").onclick = async () => {
     await navigator.clipboard.writeText(asText(transcript.segments));
     tell("Copied");
@@ -180,7 +177,7 @@ function listen() {
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || $("key-dialog").open) return;
     if (event.key === "o") $("open").click();
     else if (event.key === "r") record();
-    else if (event.key === "Escape" && stop) stop();
+    else if (event.key === "Escape" && work) work.stop();
     else return;
     event.preventDefault();
   });

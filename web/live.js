@@ -1,5 +1,5 @@
 // The microphone: recorded by the browser, sent as it comes, words back meanwhile.
-import { ServerError, key } from "./server.js";
+import { ServerError, key, listModels, needsKey } from "./server.js";
 
 const SLICE_MS = 250;
 const TYPES = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
@@ -11,6 +11,7 @@ export class Recording {
     this.tell = tell;
     this.parts = [];
     this.ending = false;
+    this.left = false;
   }
 
   address() {
@@ -26,6 +27,7 @@ export class Recording {
     this.tell.state("Asking for the microphone …");
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
     try {
+      if (this.left) return new Blob();
       const type = TYPES.find((candidate) => MediaRecorder.isTypeSupported(candidate));
       this.recorder = new MediaRecorder(stream, type ? { mimeType: type } : {});
       await this.converse();
@@ -40,10 +42,27 @@ export class Recording {
     if (this.recorder && this.recorder.state !== "inactive") this.recorder.stop();
   }
 
+  // Nobody waits for the last word.
+  leave() {
+    this.left = true;
+    this.finish();
+    if (this.socket) this.socket.close(1000);
+  }
+
+  // A browser does not tell why a server refused a WebSocket: its other answers do.
+  async lost() {
+    try {
+      await listModels();
+    } catch (error) {
+      if (needsKey(error)) return error;
+    }
+    return new ServerError(0, "The connection was lost");
+  }
+
   converse() {
     return new Promise((resolve, reject) => {
       const protocols = key() ? ["token", key()] : [];
-      const socket = new WebSocket(this.address(), protocols);
+      const socket = this.socket = new WebSocket(this.address(), protocols);
       let sent = Promise.resolve();
       let failure = null;
       socket.binaryType = "arraybuffer";
@@ -71,7 +90,8 @@ export class Recording {
         if (this.recorder.state !== "inactive") this.recorder.stop();
         if (failure) reject(failure);
         else if (event.code === 1000) resolve();
-        else reject(new ServerError(event.code === 1006 ? 401 : 0, event.reason || "The connection was lost"));
+        else if (event.reason) reject(new ServerError(0, event.reason));
+        else this.lost().then(reject);
       };
     });
   }

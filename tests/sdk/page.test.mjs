@@ -80,6 +80,46 @@ test("the microphone is heard while it is spoken into", async () => {
   assert.deepEqual(page.complaints, []);
 });
 
+test("a second file takes the place of the first", async () => {
+  const page = await openPage();
+  const held = [];
+  await page.route("**/v1/audio/transcriptions", (route) => held.push(route));
+  await page.setInputFiles("#file", { name: "first.wav", mimeType: "audio/wav", buffer: Buffer.from("first") });
+  while (held.length < 1) await page.waitForTimeout(20);
+  await page.setInputFiles("#file", audio);
+  while (held.length < 2) await page.waitForTimeout(20);
+  assert.ok(await page.locator("#cancel").isVisible(), "no Stop button");
+  assert.doesNotMatch(await page.locator("#status").innerText(), /Stopped/);
+  await held[1].continue();
+  await page.locator("#save").waitFor({ state: "visible", timeout: 60000 });
+  assert.equal(flat(await words(page)), flat(await heard()));
+});
+
+test("a file dropped while somebody speaks gets none of their words", async () => {
+  const page = await openPage();
+  await page.keyboard.press("r");
+  await page.waitForFunction(() => document.getElementById("partial").textContent.trim() !== "" ||
+    document.getElementById("segments").childElementCount > 0, null, { timeout: 60000 });
+  await page.setInputFiles("#file", audio);
+  assert.equal(await page.locator("#record .label").innerText(), "Record");
+  await page.locator("#save").waitFor({ state: "visible", timeout: 60000 });
+  assert.equal(flat(await words(page)), flat(await heard()));
+  assert.match(await page.locator("#status").innerText(), /words/);
+});
+
+test("a live session that is refused asks for no key where none is wanted", async () => {
+  const page = await openPage();
+  await page.evaluate(() => {
+    document.getElementById("model").add(new Option("none", "none"));
+    document.getElementById("model").value = "none";
+  });
+  await page.keyboard.press("Escape"); // nothing is under way
+  await page.click("#record");
+  await page.locator("#status.bad").waitFor();
+  assert.match(await page.locator("#status").innerText(), /connection was lost/);
+  assert.ok(!await page.locator("#key-dialog").isVisible());
+});
+
 test("what is no recording is told in a sentence", async () => {
   const page = await openPage();
   await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no recording") });
