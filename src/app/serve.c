@@ -59,10 +59,16 @@ struct run {
 
 /* ---- Ending and reloading ------------------------------------------------------------------- */
 
+/* Answers that are not out yet. */
+static size_t n_answering(const struct run *run)
+{
+    return atomic_load(&run->api.n_inside) + (run->grpc ? api_grpc_active(run->grpc) : 0);
+}
+
 static void look_whether_drained(struct http_timer *timer)
 {
     struct run *run = (struct run *)(void *)((char *)timer - offsetof(struct run, drain));
-    bool quiet = service_active(run->service) == 0 && atomic_load(&run->api.n_inside) == 0;
+    bool quiet = service_active(run->service) == 0 && n_answering(run) == 0;
     run->n_quiet_looks = quiet ? run->n_quiet_looks + 1 : 0;
     if (run->n_quiet_looks >= DRAIN_QUIET_LOOKS) {
         http_timer_cancel(run->http, &run->drain_end);
@@ -80,8 +86,7 @@ static const char *plural(size_t n)
 static void say_what_is_left(const struct run *run)
 {
     struct service_session_info *sessions = NULL;
-    size_t n = 0, n_active = service_active(run->service),
-           n_inside = atomic_load(&run->api.n_inside);
+    size_t n = 0, n_active = service_active(run->service), n_answers = n_answering(run);
     if (service_sessions(run->service, &sessions, &n) != AURICLE_OK)
         n = 0;
     for (size_t i = 0; i < n; i++)
@@ -90,7 +95,7 @@ static void say_what_is_left(const struct run *run)
                  sessions[i].audio_seconds_done);
     au_free(sessions);
     app_warn(false, "%g s for finishing are over: %zu request%s not done, %zu answer%s not out",
-             run->args->drain_seconds, n_active, plural(n_active), n_inside, plural(n_inside));
+             run->args->drain_seconds, n_active, plural(n_active), n_answers, plural(n_answers));
 }
 
 /* Who still waits sees the connection close. An orderly end would have to wait for the step that is

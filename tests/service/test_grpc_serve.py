@@ -197,6 +197,26 @@ class Lives(unittest.TestCase):
         self.assertEqual(server.wait(), 0, server.text())
         client.close()
 
+    def test_an_answer_is_taken_before_the_server_ends(self):
+        server = Serve()
+        self.addCleanup(server.close)
+        narrow = [("grpc.http2.lookahead_bytes", 5), ("grpc.http2.bdp_probe", 0)]
+        client = Client(server.grpc_port, options=narrow)
+        audio = read(os.path.join(DEMO, "talk.flac"))
+        events = client.call("TranscribeStream", v1("TranscribeRequest", audio=audio, config=v1(
+            "RecognitionConfig", word_times=True, **GREEDY)))
+        kinds = [next(events).WhichOneof("event")]
+        until(lambda: server.get("/health").json()["active"] == 0)
+        server.signal(signal.SIGTERM)
+        server.wait_for("finishing")
+        for _ in range(10):  # longer than it waits where nobody takes anything
+            self.assertEqual(server.get("/health").status, 200)
+            time.sleep(0.05)
+        kinds += [event.WhichOneof("event") for event in events]
+        self.assertEqual((kinds[0], kinds[-1]), ("started", "summary"))
+        self.assertEqual(server.wait(), 0, server.text())
+        client.close()
+
     def test_without_grpc_nothing_of_it_is_loaded(self):
         sizes = {}
         for on in (False, True):

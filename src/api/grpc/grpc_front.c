@@ -115,6 +115,11 @@ void api_grpc_drain(struct api_grpc_front *front)
     front->module->drain(front->server);
 }
 
+size_t api_grpc_active(const struct api_grpc_front *front)
+{
+    return front->module->active(front->server);
+}
+
 enum auricle_error api_grpc_renew_certificate(struct api_grpc_front *front, struct au_fault *fault)
 {
     return front->module->renew_certificate(front->server, fault);

@@ -21,6 +21,8 @@ AURICLE_MUST_CHECK enum auricle_error api_grpc_start(const struct api_grpc_confi
 int api_grpc_port(const struct api_grpc_front *front);
 /* Health says NOT_SERVING, new work is refused; what runs goes on. Returns at once. Any thread. */
 void api_grpc_drain(struct api_grpc_front *front);
+/* Calls for work that are not over: their answers are still being taken. Any thread. */
+size_t api_grpc_active(const struct api_grpc_front *front);
 /* Read certificate and key again, for connections to come. Without TLS nothing. Errors: NOT_FOUND,
  * IO,
  * NOMEM. Any thread. */

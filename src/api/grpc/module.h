@@ -91,6 +91,8 @@ struct api_grpc_module {
     int (*port)(const struct rpc_server *server);
     /* Health says NOT_SERVING and new work is refused from now on; returns at once. Any thread. */
     void (*drain)(struct rpc_server *server);
+    /* Calls for work whose end the client has not yet taken. Any thread. */
+    size_t (*active)(const struct rpc_server *server);
     /* Reads the files of certificate and key again, for connections to come. Without TLS nothing.
      * Errors: NOT_FOUND, IO, NOMEM; nothing has changed then. Any thread.                        */
     enum auricle_error (*renew_certificate)(struct rpc_server *server, struct au_fault *fault);

@@ -136,9 +136,10 @@ struct rpc_server {
 
     /* Of the gRPC thread. */
     struct rpc_call *calls; /* all of them */
-    size_t n_calls, n_ticking[RPC_N_TICKS], n_sharing[RPC_N_SHARES];
-    bool accepting;          /* a call waits to be accepted */
-    bool stopping, finished; /* shutdown began; the C core has let go of everything */
+    size_t n_calls, n_ticking[RPC_N_TICKS];
+    atomic_size_t n_sharing[RPC_N_SHARES]; /* read by others, too */
+    bool accepting;                        /* a call waits to be accepted */
+    bool stopping, finished;               /* shutdown began; the C core has let go of everything */
     struct rpc_event stop, drain, shut_down;
     atomic_bool draining;
 };

@@ -180,6 +180,11 @@ static int port_of(const struct rpc_server *server)
     return server->port;
 }
 
+static size_t active(const struct rpc_server *server)
+{
+    return atomic_load(&server->n_sharing[RPC_WORK]);
+}
+
 /* ---- What is served -------------------------------------------------------------------------- */
 
 const char *rpc_server_service(size_t index)
@@ -447,6 +452,7 @@ const struct api_grpc_module api_grpc_module = {
     .create = create,
     .port = port_of,
     .drain = drain,
+    .active = active,
     .renew_certificate = renew_certificate,
     .destroy = destroy,
 };
