@@ -55,8 +55,9 @@ struct service_metrics *service_metrics_of(struct service *service);
 bool service_making_progress(const struct service *service, struct au_fault *why);
 
 /* One line per session, for /sessions. */
+enum { SERVICE_ID_BYTES = 72 }; /* of a request's name: 64 characters, and some */
 struct service_session_info {
-    char id[64];
+    char id[SERVICE_ID_BYTES];
     char model[128];
     bool live;
     double age_seconds, audio_seconds_done, audio_seconds_total; /* total < 0: unknown */

@@ -37,7 +37,7 @@ class Case(cli.Case):
         self.addCleanup(started.close)
         return started
 
-    def listen(self, s, query):
+    def listen(self, s, query, headers=()):
         """A live session: its first event has come."""
         class Wire:
             def connect(self):
@@ -45,7 +45,7 @@ class Case(cli.Case):
 
         client = probe.Client(Wire())
         self.addCleanup(client.close)
-        stream = ws.WebSocket(client, "/v1/stream?" + query)
+        stream = ws.WebSocket(client, "/v1/stream?" + query, headers)
         self.assertEqual(json.loads(stream.receive())["type"], "Open")
         return stream
 
@@ -362,6 +362,16 @@ class Watching(Case):
         self.assertGreater(health["memory"]["rss_bytes"], 1e6)
         self.assertEqual(s.get("/ready").json(), {"ready": True})
         self.assertEqual(s.get("/sessions").json(), {"sessions": []})
+
+    def test_a_long_name_of_a_request_is_kept(self):
+        s = self.start("--log-level", "debug")
+        name = "x" * 63 + "y"
+        self.assertEqual(s.transcribe(file=read(NOTE), headers={"X-Request-Id": name}).status, 200)
+        stream = self.listen(s, "encoding=auto", headers=[f"X-Request-Id: {name}"])
+        self.assertEqual({e["id"] for e in s.get("/sessions").json()["sessions"]}, {name})
+        stream.close()
+        self.assertEqual(s.stop(), 0)
+        self.assertIn(f"request {name}: OK; received", s.text())
 
     def test_headers_come_once(self):
         s = self.start("--cors-origin", "*")

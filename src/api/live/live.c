@@ -40,7 +40,7 @@ struct live_connection {
     const struct api *api;
     struct live_config config;
     struct service_live *live; /* NULL: not open yet, or given back */
-    char request_id[72];
+    char request_id[SERVICE_ID_BYTES];
     bool configured;       /* by the query or a first message */
     bool ending;           /* the client's last audio has come */
     bool failed;           /* an Error was sent, the socket is closing */

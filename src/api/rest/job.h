@@ -56,7 +56,7 @@ struct rest_job {
     const struct rest_door *door;
     struct http_server *server;
     struct http_request *request; /* NULL: over */
-    char id[72];
+    char id[SERVICE_ID_BYTES];
     struct service_ticket *ticket; /* until it is handed on */
     struct service_request *work;  /* NULL: not started */
     struct rest_upload upload;

@@ -59,8 +59,8 @@ struct service_work {
     const struct service_work_ops *ops;
     struct service_scheduler *scheduler;
     enum service_priority priority;
-    char id[64];     /* for people */
-    char model[128]; /* as asked for, then as listed */
+    char id[SERVICE_ID_BYTES]; /* for people */
+    char model[128];           /* as asked for, then as listed */
     int64_t started_ns;
 
     /* Any thread. */
