@@ -1,8 +1,9 @@
 /* The log: lines on standard error, used by the app, api and service layers alone.
  *
  * A line is "2026-01-31T23:59:59.123Z WARN text key=value", or a JSON object with the members
- * time, level, message and the keys (numbers that are whole are integers); one write per line, so
- * lines of several threads do not mix. Text from outside is escaped. Threshold and form are set once at start (LOG_LEVEL, LOG_FORMAT).
+ * time, level, message and the keys, where whole numbers are integers; one write per line, so lines
+ * of several threads do not mix. Text from outside is escaped. Threshold and form are set once at
+ * start (LOG_LEVEL, LOG_FORMAT).
  * Thread: any, after au_log_init.                                                                */
 #ifndef AU_BASE_LOG_H
 #define AU_BASE_LOG_H

@@ -15,8 +15,7 @@ size_t au_utf8_decode(const char *text, size_t n, uint32_t *out);
 size_t au_utf8_encode(uint32_t code_point, char out[4]); /* bytes written, 1 to 4 */
 bool au_utf8_valid(const char *text, size_t n);
 
-/* May it be shown as it is? Not a control character (C0, DEL, C1), nor one that reorders what stands
- * around it.                                                                                     */
+/* May it be shown as it is? No control character (C0, DEL, C1) may, nor what reorders others. */
 bool au_utf8_is_plain(uint32_t code_point);
 
 /* Length of the longest prefix that does not end inside a sequence which more bytes could
