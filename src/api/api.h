@@ -17,9 +17,9 @@ struct api {
     struct service_access *access;
     const char *spool_folder; /* for uploads, in files without a name; NULL: the temporary one */
     int64_t started_unix_s;
-    double live_idle_seconds;   /* a live client says something that often */
-    double live_resume_seconds; /* a lost live connection may come back that long; 0: never */
-    atomic_size_t n_inside;     /* requests of protected routes whose answer is not yet out */
+    _Atomic double live_idle_seconds;   /* a live client says something that often */
+    _Atomic double live_resume_seconds; /* a lost one may come back that long; 0: never */
+    atomic_size_t n_inside; /* requests of protected routes whose answer is not yet out */
 };
 
 struct api *api_of(const struct http_request *request);

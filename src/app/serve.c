@@ -55,6 +55,7 @@ struct run {
     struct http_post_node end_node;
     struct http_timer drain, drain_end, summary;
     int n_quiet_looks;
+    _Atomic double drain_seconds; /* -1: never */
 };
 
 /* ---- Ending and reloading ------------------------------------------------------------------- */
@@ -95,7 +96,7 @@ static void say_what_is_left(const struct run *run)
                  sessions[i].audio_seconds_done);
     au_free(sessions);
     app_warn(false, "%g s for finishing are over: %zu request%s not done, %zu answer%s not out",
-             run->args->drain_seconds, n_active, plural(n_active), n_answers, plural(n_answers));
+             run->drain_seconds, n_active, plural(n_active), n_answers, plural(n_answers));
 }
 
 /* Who still waits sees the connection close. An orderly end would have to wait for the step that is
@@ -113,8 +114,9 @@ static void begin_drain(struct http_post_node *node)
     struct run *run = (struct run *)(void *)((char *)node - offsetof(struct run, end_node));
     service_drain(run->service);
     run->drain_end.fn = end_drain;
-    if (run->args->drain_seconds >= 0)
-        http_timer_set(run->http, &run->drain_end, run->args->drain_seconds);
+    double seconds = run->drain_seconds;
+    if (seconds >= 0)
+        http_timer_set(run->http, &run->drain_end, seconds);
     run->drain.fn = look_whether_drained;
     look_whether_drained(&run->drain);
 }
@@ -140,38 +142,62 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
-/* Zero, which stands for the default, where the command line says nothing. */
-static void forget_settings(const struct run *run, struct service_limits *limits)
+#define ARGS(member) \
+    offsetof(struct app_serve_args, member), sizeof(((struct app_serve_args *)NULL)->member)
+/* What SIGHUP reads again. */
+static const struct {
+    const char *option;
+    size_t offset, bytes;
+} limits[] = {
+    {"max-file-size", ARGS(limits.max_upload_bytes)},
+    {"max-audio-seconds", ARGS(max_audio_seconds)},
+    {"max-waiting", ARGS(limits.max_waiting)},
+    {"max-reserved", ARGS(limits.max_reserved)},
+    {"max-spool", ARGS(limits.max_spooled)},
+    {"max-live", ARGS(limits.max_live)},
+    {"live-idle", ARGS(live_idle_seconds)},
+    {"live-resume", ARGS(live_resume_seconds)},
+    {"drain-timeout", ARGS(drain_seconds)},
+    {"models-loaded", ARGS(models_loaded)},
+};
+
+/* The default, where the command line says nothing. */
+static void forget_settings(const struct run *run, struct app_serve_args *args)
 {
-    if (!app_options_given(app_serve_groups, run->parsed, "max-file-size"))
-        limits->max_upload_bytes = 0;
-    if (!app_options_given(app_serve_groups, run->parsed, "max-waiting"))
-        limits->max_waiting = 0;
-    if (!app_options_given(app_serve_groups, run->parsed, "max-reserved"))
-        limits->max_reserved = 0;
-    if (!app_options_given(app_serve_groups, run->parsed, "max-spool"))
-        limits->max_spooled = 0;
-    if (!app_options_given(app_serve_groups, run->parsed, "max-live"))
-        limits->max_live = 0;
+    struct app_serve_args standard;
+    app_serve_args_init(&standard);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (!app_options_given(app_serve_groups, run->parsed, limits[i].option))
+            memcpy((char *)args + limits[i].offset, (const char *)&standard + limits[i].offset,
+                   limits[i].bytes);
 }
 
-/* Limits as options, environment and configuration file say now. */
-static enum auricle_error read_limits(const struct run *run, struct service_limits *out,
+/* Limits as options, environment and configuration file say now; of *out they alone are good. */
+static enum auricle_error read_limits(const struct run *run, struct app_serve_args *out,
                                       struct au_fault *fault)
 {
     struct service_settings settings;
-    struct app_serve_args args = *run->args;
-    forget_settings(run, &args.limits);
+    *out = *run->args;
+    forget_settings(run, out);
     enum auricle_error error = service_settings_load(run->args->base.general.config, environment,
                                                      &settings, fault);
     if (error)
         return error;
-    error = app_options_from_settings(app_serve_groups, &settings, run->parsed->given, &args,
-                                      fault);
-    if (!error)
-        *out = args.limits;
+    error = app_options_from_settings(app_serve_groups, &settings, run->parsed->given, out, fault);
     service_settings_deinit(&settings);
-    return error;
+    if (error)
+        return error;
+    return service_engines_check_max_loaded(service_engines_of(run->service), out->models_loaded,
+                                            fault);
+}
+
+static void use_limits(struct run *run, const struct app_serve_args *args)
+{
+    service_set_limits(run->service, &args->limits, args->max_audio_seconds);
+    service_engines_set_max_loaded(service_engines_of(run->service), args->models_loaded);
+    run->api.live_idle_seconds = args->live_idle_seconds;
+    run->api.live_resume_seconds = args->live_resume_seconds;
+    run->drain_seconds = args->drain_seconds;
 }
 
 /* NULL without TLS. */
@@ -200,11 +226,11 @@ static void on_reload(void *context)
     struct run *run = context;
     if (!atomic_load(&run->serving))
         return;
-    struct service_limits limits;
+    struct app_serve_args args;
     struct http_certificate *certificate = NULL;
     struct au_fault fault = {0};
     app_notify_manager("STATUS=reading keys, limits and certificates again");
-    enum auricle_error error = read_limits(run, &limits, &fault);
+    enum auricle_error error = read_limits(run, &args, &fault);
     if (!error)
         error = load_certificate(run->args, &certificate, &fault);
     if (!error)
@@ -212,7 +238,7 @@ static void on_reload(void *context)
     if (error) {
         app_error("keys, limits and certificates stay as they were: %s", fault.text);
     } else {
-        service_set_limits(run->service, &limits);
+        use_limits(run, &args);
         use_certificate(run, certificate);
         app_note(run->args->base.general.quiet,
                  "auricle: keys, limits and certificates were read again: %zu keys%s",
@@ -348,6 +374,7 @@ static enum auricle_error make_http(struct run *run, struct au_fault *fault)
     run->api.spool_folder = args->spool_folder;
     run->api.live_idle_seconds = args->live_idle_seconds;
     run->api.live_resume_seconds = args->live_resume_seconds;
+    run->drain_seconds = args->drain_seconds;
     run->api.started_unix_s = au_wall_ms() / 1000;
     add_routes(run, api_ops_routes);
     if (args->rest) {

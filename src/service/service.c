@@ -91,10 +91,11 @@ void service_destroy(struct service *service)
     au_free(service);
 }
 
-void service_set_limits(struct service *service, const struct service_limits *limits)
+void service_set_limits(struct service *service, const struct service_limits *limits,
+                        double max_audio_seconds)
 {
     service_admission_set_limits(service->admission, limits);
-    service_media_limit_pipes(service->media, pipes_for(service));
+    service_media_set_limits(service->media, pipes_for(service), max_audio_seconds);
 }
 
 struct service_engines *service_engines_of(struct service *service)

@@ -44,8 +44,10 @@ bool service_draining(const struct service *service);
 /* Requests and live sessions not yet over; a drain is complete at 0. */
 size_t service_active(const struct service *service);
 
-/* New limits (SIGHUP). */
-void service_set_limits(struct service *service, const struct service_limits *limits);
+/* New limits (SIGHUP), and another on the length of recordings (0: the default). What is under way
+ * goes on as it began.                                                                           */
+void service_set_limits(struct service *service, const struct service_limits *limits,
+                        double max_audio_seconds);
 struct service_limits service_get_limits(const struct service *service);
 
 struct service_engines *service_engines_of(struct service *service);

@@ -493,7 +493,7 @@ static void a_full_service_says_when_to_come_again(void **state)
     struct au_fault fault = {0};
     double retry = 0;
     char *path = demo("note.wav");
-    service_set_limits(service, &tight);
+    service_set_limits(service, &tight, 0);
     for (size_t i = 0; i < 2; i++)
         requests[i] = start(&ears[i], path, &options, SERVICE_PRIORITY_WAITING);
     assert_int_equal(service_admit(service, 0, &ticket, &retry, &fault), AURICLE_E_LIMIT);
@@ -505,7 +505,7 @@ static void a_full_service_says_when_to_come_again(void **state)
     }
     au_test_ok(service_admit(service, 0, &ticket, &retry, &fault), &fault);
     service_ticket_release(ticket);
-    service_set_limits(service, &before);
+    service_set_limits(service, &before, 0);
     au_free(path);
 }
 

@@ -46,7 +46,8 @@ class Case(cli.Case):
         client = probe.Client(Wire())
         self.addCleanup(client.close)
         stream = ws.WebSocket(client, "/v1/stream?" + query, headers)
-        self.assertEqual(json.loads(stream.receive())["type"], "Open")
+        self.opening = json.loads(stream.receive())
+        self.assertEqual(self.opening["type"], "Open")
         return stream
 
     def to_the_end(self, stream):
@@ -224,6 +225,30 @@ class Keys(Case):
         self.assertEqual(answer.status, 413)
         self.assertIn("larger than 1.5 kB", answer.json()["error"]["message"])
 
+    def test_hangup_reads_all_limits_that_are_settings(self):
+        names = ("MAX_AUDIO_SECONDS=1", "LIVE_RESUME_SECONDS=7",
+                 "WHISPER_MODEL_CACHE_SIZE=2", "DRAIN_TIMEOUT=1.5")
+        config = self.write("conf", b"WHISPER_MODEL_CACHE_SIZE=1\n")
+        s = self.start("--config", config, *Models.install(self, "base", "tiny"), "--pin", "base")
+        tiny = [("model", "tiny")]
+        self.assertEqual(s.transcribe(tiny, file=read(NOTE)).status, 503)
+        self.write("conf", "\n".join(names).encode())
+        s.signal(signal.SIGHUP)
+        s.wait_for("were read again")
+        self.assertEqual(s.transcribe(tiny, file=read(NOTE)).status, 413)  # over 1 s
+        self.assertEqual([m["name"] for m in s.get("/health").json()["models"]], ["tiny", "base"])
+        stream = self.listen(s, "encoding=linear16")
+        self.assertEqual(self.opening["resume_seconds"], 7)
+        stream.send('{"type": "CloseStream"}')
+        self.assertEqual(self.to_the_end(stream)[1], 1000)
+        server.until(lambda: s.get("/health").json()["active"] == 0)
+        self.write("conf", b"WHISPER_MODEL_CACHE_SIZE=0\n")
+        s.signal(signal.SIGHUP)
+        s.wait_for("stay as they were")
+        Ending.hold_up(self, s)
+        s.signal(signal.SIGTERM)
+        self.assertEqual(s.wait(), 1)
+        self.assertIn("1.5 s for finishing are over", s.text())
 
     def test_more_live_sessions_are_heard_after_a_hangup(self):
         config = self.write("conf", b"MAX_LIVE=1\n")

@@ -117,9 +117,9 @@ enum auricle_error service_media_create(const struct service_media_config *confi
     return *out ? AURICLE_OK : au_fail(fault, AURICLE_E_NOMEM, "out of memory");
 }
 
-void service_media_limit_pipes(struct service_media *media, int max_pipes)
+void service_media_set_limits(struct service_media *media, int max_pipes, double max_seconds)
 {
-    (void)media, (void)max_pipes;
+    (void)media, (void)max_pipes, (void)max_seconds;
 }
 
 bool service_decode_crowded(struct service_decode *decode)

@@ -669,7 +669,7 @@ static void a_higher_limit_lets_waiting_pipes_in(void **state)
         assert_int_equal(pipe2(ends[i], O_CLOEXEC), 0);
         job_start(&jobs[i], media, ends[i][0], "pipe", &raw);
     }
-    service_media_limit_pipes(media, N);
+    service_media_set_limits(media, N, 0);
     for (size_t i = N; i-- > 0;) { /* the last one first: it would wait for the others */
         close(ends[i][1]);
         struct sound sound = job_finish(&jobs[i]);

@@ -283,7 +283,7 @@ static void places_and_bytes_are_bounded(void **state)
     service_ticket_release(more);
     service_ticket_release(NULL);
     const struct service_limits fewer = {.max_waiting = 1};
-    service_set_limits(service, &fewer);
+    service_set_limits(service, &fewer, 0);
     assert_int_equal(service_get_limits(service).max_waiting, 1);
     assert_true(service_get_limits(service).max_reserved > 1000);
     service_drain(service);

@@ -77,6 +77,17 @@ static enum auricle_error load_first(struct service_engines *pool, const char *n
     return error;
 }
 
+static enum auricle_error check_pins(const struct service_engines *pool, int max_loaded,
+                                     struct au_fault *fault)
+{
+    int n = service_shelf_tally(pool).n_pinned;
+    if (n <= max_loaded)
+        return AURICLE_OK;
+    return au_fail(fault, AURICLE_E_INVALID,
+                   "%d models are pinned, but only %d may be loaded: pin fewer, or allow more", n,
+                   max_loaded);
+}
+
 static enum auricle_error load_pinned(struct service_engines *pool, struct au_fault *fault)
 {
     struct service_local_list list = {0};
@@ -95,11 +106,7 @@ static enum auricle_error load_pinned(struct service_engines *pool, struct au_fa
             error = load_first(pool, list.entries[i].name, list.entries[i].path, true, fault);
     }
     service_local_list_deinit(&list);
-    if (!error && service_shelf_tally(pool).n_pinned > pool->config.max_loaded)
-        error = au_fail(fault, AURICLE_E_INVALID,
-                        "%d models are pinned, but only %d may be loaded: pin fewer, or allow more",
-                        service_shelf_tally(pool).n_pinned, pool->config.max_loaded);
-    return error;
+    return error ? error : check_pins(pool, pool->config.max_loaded, fault);
 }
 
 static void note_machine(struct service_engines *pool)
@@ -178,6 +185,23 @@ void service_engines_destroy(struct service_engines *pool)
     au_free(pool->default_path);
     au_free(pool->pinned);
     au_free(pool);
+}
+
+enum auricle_error service_engines_check_max_loaded(struct service_engines *pool, int max_loaded,
+                                                    struct au_fault *fault)
+{
+    pthread_mutex_lock(&pool->lock);
+    enum auricle_error error = check_pins(pool, max_loaded > 0 ? max_loaded : MAX_LOADED, fault);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+void service_engines_set_max_loaded(struct service_engines *pool, int max_loaded)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->config.max_loaded = max_loaded > 0 ? max_loaded : MAX_LOADED;
+    pthread_cond_signal(&pool->wake); /* one may have to go, or may come */
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* ---- Leases --------------------------------------------------------------------------------- */

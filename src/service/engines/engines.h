@@ -46,6 +46,11 @@ AURICLE_MUST_CHECK enum auricle_error service_engines_create(
 /* No lease may be held. */
 void service_engines_destroy(struct service_engines *engines);
 
+/* Another max_loaded. Errors: INVALID: more are pinned. */
+AURICLE_MUST_CHECK enum auricle_error service_engines_check_max_loaded(
+    struct service_engines *engines, int max_loaded, struct au_fault *fault);
+void service_engines_set_max_loaded(struct service_engines *engines, int max_loaded);
+
 /* lease NULL: the fault says why: NOT_FOUND names what is installed; AGAIN: no room beside
  * others that are in use or pinned; UNSUPPORTED: none even alone; CANCELLED: the pool ends;
  * those of loading. Called exactly once: at once, on the caller's thread, where the model is

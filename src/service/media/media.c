@@ -101,10 +101,12 @@ void service_media_destroy(struct service_media *media)
     au_free(media);
 }
 
-void service_media_limit_pipes(struct service_media *media, int max_pipes)
+void service_media_set_limits(struct service_media *media, int max_pipes, double max_seconds)
 {
     pthread_mutex_lock(&media->lock);
     media->config.max_pipes = max_pipes;
+    media->config.max_seconds = max_seconds;
+    fill_in(&media->config);
     service_pool_look(media);
     pthread_mutex_unlock(&media->lock);
 }
@@ -145,7 +147,9 @@ static enum auricle_error open_files(struct service_decode *decode, struct au_fa
 static void set_options(struct service_decode *decode, const struct audio_decode_options *options)
 {
     struct audio_decode_options *o = &decode->job.options;
+    pthread_mutex_lock(&decode->media->lock);
     double most = decode->media->config.max_seconds;
+    pthread_mutex_unlock(&decode->media->lock);
     if (options)
         *o = *options;
     o->go_on = NULL; /* nobody there to ask: the worker is another process */

@@ -54,8 +54,8 @@ AURICLE_MUST_CHECK enum auricle_error service_media_create(
 /* Ends every process. No decoding may be held. */
 void service_media_destroy(struct service_media *media);
 
-/* Another limit on pipes; those under way go on. */
-void service_media_limit_pipes(struct service_media *media, int max_pipes);
+/* Other values of these; 0: the default. What is under way goes on as it began. */
+void service_media_set_limits(struct service_media *media, int max_pipes, double max_seconds);
 
 /* Told, on a thread of the pool, whenever more samples can be read, and at the end or failure. */
 typedef void service_decode_notify(void *context);

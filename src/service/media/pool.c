@@ -355,7 +355,7 @@ static bool count_bytes(struct service_decode *decode, struct au_fault *fault)
 static bool take_samples(struct service_decode *decode, const struct media_report *report,
                          struct au_fault *fault)
 {
-    int64_t most = (int64_t)(decode->media->config.max_seconds * AUDIO_RATE_HZ) + AUDIO_RATE_HZ;
+    int64_t most = (int64_t)(decode->job.options.max_seconds * AUDIO_RATE_HZ) + AUDIO_RATE_HZ;
     if (report->n_samples > decode->n_samples && report->n_samples <= most)
         decode->n_samples = report->n_samples;
     decode->progress_ns = au_now_ns();
