@@ -26,12 +26,14 @@ struct api *api_of(const struct http_request *request);
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
-/* For http_server_config.authorize and .leave: API keys (service/access), the count of requests
- * inside, and a line of the log for each. A key comes in "Authorization: Bearer KEY" (or "Token
+/* For http_server_config.authorize and .leave: API keys (service/access) and the count of requests
+ * inside; for .log: a line for each, at level debug where an open route had an answer. A key comes
+ * in "Authorization: Bearer KEY" (or "Token
  * KEY"), in "X-API-Key: KEY", or, from a browser's WebSocket, as a protocol that is offered:
  * "token, KEY" or "openai-insecure-api-key.KEY".                                                 */
 bool api_authorize(struct http_request *request);
 void api_leave(struct http_request *request);
+void api_log(struct http_request *request);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* Who may come in, and a line of the log when they leave. See api.h. Network thread. */
+/* Who may come in, and a line of the log for everybody who came. See api.h. Network thread. */
 #include <string.h>
 #include <strings.h>
 
@@ -88,9 +88,18 @@ bool api_authorize(struct http_request *request)
     return false;
 }
 
-void api_leave(struct http_request *request)
+/* Who was not let in has a line already. Probes and the page's files would fill the log. */
+static enum au_log_level level_of(const struct http_request *request)
 {
-    struct api *api = api_of(request);
+    int status = http_request_status(request);
+    bool let_in = http_request_let_in(request);
+    if (!let_in && (status == 401 || status == 429))
+        return AU_LOG_OFF;
+    return let_in || status >= 400 ? AU_LOG_INFO : AU_LOG_DEBUG;
+}
+
+void api_log(struct http_request *request)
+{
     struct service_grant *grant = *http_request_grant(request);
     const struct au_log_field fields[] = {
         {"request_id", http_request_id(request), 0},
@@ -101,7 +110,12 @@ void api_leave(struct http_request *request)
         {"status", NULL, http_request_status(request)},
         {"ms", NULL, (double)(int64_t)(http_request_age_seconds(request) * 1e3)},
         {NULL, NULL, 0}};
-    au_log_with(AU_LOG_INFO, fields, "request over");
-    service_access_leave(api->access, grant);
+    au_log_with(level_of(request), fields, "request over");
+}
+
+void api_leave(struct http_request *request)
+{
+    struct api *api = api_of(request);
+    service_access_leave(api->access, *http_request_grant(request));
     atomic_fetch_sub_explicit(&api->n_inside, 1, memory_order_relaxed);
 }

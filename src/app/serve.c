@@ -394,6 +394,7 @@ static enum auricle_error make_http(struct run *run, struct au_fault *fault)
         .routes = run->routes,
         .authorize = api_authorize,
         .leave = api_leave,
+        .log = api_log,
         .refuse = api_refuse,
         .context = &run->api,
     };

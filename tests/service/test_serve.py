@@ -474,6 +474,19 @@ class Watching(Case):
         self.assertIsInstance(mine[0]["status"], int)
         self.assertIsInstance(mine[0]["ms"], int)
 
+    def test_each_request_has_a_line(self):
+        asked = ("/health", "/nothing", "/v1/models", "/v1/models/none", "/%ff")
+        s = self.start("--log-level", "debug", env={"AURICLE_API_KEYS": f"a:{KEY_A}"})
+        for path in asked:
+            s.ask("GET", path, headers=bearer(KEY_A))
+        s.get("/stats")
+        self.assertEqual(s.stop(), 0)
+        lines = re.findall(r" (DEBUG|INFO|WARN) (?:request over|refused: .*?) request_id=.* "
+                           r"path=(\S*) .*?status=(\d+)", s.text())
+        self.assertEqual(lines, [("DEBUG", "/health", "200"), ("INFO", "/nothing", "404"),
+                                 ("INFO", "/v1/models", "200"), ("INFO", "/v1/models/none", "404"),
+                                 ("INFO", "\"\"", "400"), ("WARN", "/stats", "401")])
+
     def test_no_terminal_obeys_what_the_log_repeats(self):
         s = self.start()
         s.get("/v1/models/x%C2%9B31m%E2%80%AEend")

@@ -69,6 +69,8 @@ struct http_server_config {
     bool (*authorize)(struct http_request *request);
     /* The end of each request that was let in, after its handler's `over`; NULL: not wanted. */
     void (*leave)(struct http_request *request);
+    /* The end of each request, before `leave`; NULL: not wanted. */
+    void (*log)(struct http_request *request);
     /* Called for what no route answers (404, 405; Allow is added) and for what the server itself
      * refuses (400, 408, 415, 417, 431, 503 ...), so that errors have one shape: answers with
      * http_respond. The request may have no path, method or headers (""; NULL) where none came.  */
@@ -134,6 +136,8 @@ const char *http_request_param(const struct http_request *request,
 int64_t http_request_length(const struct http_request *request); /* Content-Length; -1: unknown */
 double http_request_age_seconds(const struct http_request *request);
 int http_request_status(const struct http_request *request); /* of the answer; 0: none yet */
+/* By authorize; false of open routes, too, and of what is on none. */
+bool http_request_let_in(const struct http_request *request);
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 

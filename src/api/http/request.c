@@ -136,6 +136,8 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
         http_socket_request_over(request->socket);
     if (request->begun && request->route->handler->over)
         request->route->handler->over(request, complete);
+    if (request->server->config.log)
+        request->server->config.log(request);
     if (request->let_in && request->server->config.leave)
         request->server->config.leave(request);
     http_timer_cancel(request->server, &request->connection->probe);
@@ -396,6 +398,11 @@ struct http_server *http_request_server(const struct http_request *request)
 void *http_request_state(struct http_request *request)
 {
     return request->state;
+}
+
+bool http_request_let_in(const struct http_request *request)
+{
+    return request->let_in;
 }
 
 int http_request_status(const struct http_request *request)
