@@ -234,6 +234,9 @@ struct auricle_result {
     size_t n_filtered;
     const char *warning; /* the input broke off early, or the call was stopped; NULL: none */
     struct auricle_timings timings;
+    /* Of each language, by index as in auricle_language_code; NULL and 0: it was not detected. */
+    const float *language_probabilities;
+    size_t n_languages;
 };
 
 /* ---- One call -------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "auricle/auricle.h"
 #include "base/buf.h"
+#include "text/language.h"
 
 struct recog_result {
     struct auricle_result pub;
@@ -13,6 +14,7 @@ struct recog_result {
     size_t segments_room, filtered_room;
     struct au_buf text;
     char *warning;
+    float language_probabilities[TEXT_N_LANGUAGES];
 };
 
 /* A deep copy of all a segment points to. On failure, too, deinit releases what there is. Errors:

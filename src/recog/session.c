@@ -437,6 +437,12 @@ enum auricle_error auricle_session_take_result(struct auricle_session *session,
     bool decided = session->language >= 0;
     result->pub.language = decided ? text_language_code(session->language) : NULL;
     result->pub.language_probability = decided ? session->language_probability : 0;
+    if (session->language_samples > 0) {
+        size_t bytes = sizeof(result->language_probabilities);
+        memcpy(result->language_probabilities, session->language_probabilities, bytes);
+        result->pub.language_probabilities = result->language_probabilities;
+        result->pub.n_languages = TEXT_N_LANGUAGES;
+    }
     result->pub.duration = duration(session);
     result->pub.timings = session->timings;
     result->pub.timings.decode_audio = recog_source_decode_seconds(session->source);

@@ -390,11 +390,18 @@ class WhisperCpp(Case):
         answer = SERVER.post("/inference", [("temperature", "0.0"), ("temperature_inc", "0.2")],
                              read(TALK))
         self.assertEqual(answer.json(), {"text": text})
-        verbose = SERVER.post("/inference", [("response_format", "verbose_json"),
-                                             ("token_timestamps", "true")], read(TALK)).json()
+        verbose = SERVER.post("/inference", [("response_format", "verbose_json")], read(TALK)).json()
         self.assertEqual("".join(s["text"] + "\n" for s in verbose["segments"]), text)
         self.assertEqual(verbose["language"], verbose["detected_language"])
         self.assertTrue(all(s["words"] for s in verbose["segments"]))
+        chances = verbose["language_probabilities"]
+        self.assertEqual(max(chances.values()), verbose["detected_language_probability"])
+        self.assertTrue(0.9 < sum(chances.values()) < 1.001 and min(chances.values()) > 0.001)
+        bare = SERVER.post("/inference", [("response_format", "verbose_json"),
+                                          ("token_timestamps", "false"),
+                                          ("no_language_probabilities", "true")], read(TALK)).json()
+        self.assertFalse(any("words" in s for s in bare["segments"]))
+        self.assertNotIn("language_probabilities", bare)
 
     def test_settings_without_a_counterpart_are_named(self):
         answer = SERVER.post("/inference", [("audio_ctx", "512")], read(NOTE))

@@ -17,12 +17,14 @@ struct inference_params {
     int offset_ms, duration_ms, best_of, beam_size, format;
     double logprob_threshold, no_speech_threshold, temperature, temperature_step;
     bool translate, detect_language, carry_prompt, suppress_symbols, vad, no_timestamps, words;
+    bool no_probabilities;
     const char *language, *prompt, *model;
     double vad_threshold, vad_min_speech_ms, vad_min_silence_ms, vad_max_speech_s, vad_pad_ms;
 };
 
-#define AT(member) offsetof(struct inference_params, member)
-#define NO         "false|0|no|n"
+#define AT(member)        offsetof(struct inference_params, member)
+#define LEAST_PROBABILITY 0.001f
+#define NO                "false|0|no|n"
 
 /* clang-format off */
 static const struct rest_param fields[] = {
@@ -62,7 +64,7 @@ static const struct rest_param fields[] = {
     {"diarize", REST_FIXED, 0, 0, 0, NO},
     {"tinydiarize", REST_FIXED, 0, 0, 0, NO},
     {"split_on_word", REST_FIXED, 0, 0, 0, NO},
-    {"no_language_probabilities", REST_FIXED, 0, 0, 0, NO "|true|1|yes|y"},
+    {"no_language_probabilities", REST_BOOL, AT(no_probabilities), 0, 0, NULL},
     {NULL, REST_TEXT, 0, 0, 0, NULL},
 };
 /* clang-format on */
@@ -127,7 +129,9 @@ static enum auricle_error make_plan(struct rest_job *job, struct rest_reject *re
     o->carry_initial_prompt = p->carry_prompt;
     o->offset_seconds = p->offset_ms / 1e3;
     o->duration_seconds = p->duration_ms / 1e3;
-    o->word_timestamps = p->words;
+    o->word_timestamps = rest_fields_find(&job->upload.fields, "token_timestamps")
+                             ? p->words
+                             : p->format == FORMAT_VERBOSE_JSON && !p->no_timestamps;
     o->without_timestamps = p->no_timestamps;
     o->logprob_threshold = (float)p->logprob_threshold;
     o->no_speech_threshold = (float)p->no_speech_threshold;
@@ -144,6 +148,19 @@ static enum auricle_error make_plan(struct rest_job *job, struct rest_reject *re
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
+/* Those that its server would name. Where the language was given nothing was detected. */
+static void put_probabilities(struct au_json_writer *w, const struct auricle_result *result)
+{
+    if (!result->language_probabilities)
+        return;
+    au_json_key(w, "language_probabilities");
+    au_json_open_object(w);
+    for (size_t i = 0; i < result->n_languages; i++)
+        if (result->language_probabilities[i] > LEAST_PROBABILITY)
+            recog_json_float(w, text_language_code((int)i), result->language_probabilities[i]);
+    au_json_close_object(w);
+}
+
 static void put_verbose(struct au_json_writer *w, const struct inference_params *p,
                         const struct auricle_result *result)
 {
@@ -156,6 +173,8 @@ static void put_verbose(struct au_json_writer *w, const struct inference_params 
     recog_json_segments(w, "segments", result->segments, result->n_segments, true);
     au_json_add_string(w, "detected_language", name);
     recog_json_float(w, "detected_language_probability", result->language_probability);
+    if (!p->no_probabilities)
+        put_probabilities(w, result);
 }
 
 /* One line per segment, as its server writes them. */
