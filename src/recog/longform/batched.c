@@ -26,14 +26,6 @@
 #include "recog/longform/packer.h"
 #include "recog/longform/task.h"
 
-enum {
-    REST_MIN_MS = 2000,     /* a shorter rest is left: silence and padding around the last words */
-    REST_ADVANCE_MS = 1000, /* text that ends before this leaves no rest, so that there is an end */
-    STAMP_MS = 20,
-    FRAME_MS = 10, /* of log-mel */
-    SAMPLES_PER_MS = AUDIO_RATE_HZ / 1000,
-};
-
 /* The second half of a window whose first half is being heard. */
 struct half {
     struct recog_timeline timeline;
@@ -101,7 +93,7 @@ static enum auricle_error free_slot(struct batched *b, struct slot **out)
         enum auricle_error error = recog_task_create(b->session, &slot->task);
         if (error)
             return error;
-        slot->task->keep_tail = true;
+        slot->task->hears_rest = true;
     }
     *out = slot;
     return recog_task_sit(slot->task);
@@ -217,7 +209,7 @@ static enum auricle_error emit(struct slot *slot)
     if (task->decoded.silence)
         return AURICLE_OK;
     if (task->words)
-        recog_words_assign(task->words, task->pieces, task->n_pieces, 0, 0);
+        recog_task_assign_words(task, 0, 0);
     task->seek = place_of(slot);
     for (size_t i = 0; i < task->n_pieces; i++) {
         const int32_t *tokens;
@@ -228,48 +220,6 @@ static enum auricle_error emit(struct slot *slot)
             return error;
     }
     return AURICLE_OK;
-}
-
-static bool ends_in_text(const struct recog_task *task)
-{
-    const struct recog_search_result *best = &task->decoded.best;
-    return best->tokens[best->n_tokens - 1] < task->session->engine->specials->timestamp_begin;
-}
-
-/* Is the last piece what was said behind the last pair of timestamps until the room for tokens was
- * used up? It is heard again with what follows, unless it goes round in circles: that is what
- * halves are for.                                                                                */
-static bool has_loose_tail(const struct batched *b, const struct slot *slot)
-{
-    const struct recog_task *task = slot->task;
-    const struct recog_search_result *best = &task->decoded.best;
-    if (best->ended || task->n_pieces < 2 || !ends_in_text(task))
-        return false;
-    const struct recog_span *last = &task->pieces[task->n_pieces - 1].span;
-    return last->first + last->n == (size_t)best->n_tokens &&
-           !(b->session->settings.options.filter && recog_task_loops(slot->task));
-}
-
-/* Where the text ends when the model stopped well before the end of the window's speech, in
- * milliseconds from its beginning; 0 when all was heard. A lone last timestamp says that nothing
- * follows, if end-of-text does: it is believed where no detector has said that everything in the
- * window is speech.                                                                              */
-static int64_t heard_until(const struct batched *b, const struct slot *slot, bool loose_tail)
-{
-    const struct recog_task *task = slot->task;
-    const struct recog_search_result *best = &task->decoded.best;
-    int32_t begin = b->session->engine->specials->timestamp_begin;
-    bool detector = b->session->settings.options.vad != AURICLE_VAD_OFF;
-    int64_t heard = task->advance * FRAME_MS;
-    if (task->decoded.silence || best->n_tokens < 2)
-        return 0;
-    if (!loose_tail) {
-        if (ends_in_text(task) || (task->single_ending && best->ended && !detector))
-            return 0;
-        heard = (int64_t)(best->tokens[best->n_tokens - 1] - begin) * STAMP_MS;
-    }
-    int64_t all = recog_timeline_length(&slot->timeline) / SAMPLES_PER_MS;
-    return heard >= REST_ADVANCE_MS && all - heard > REST_MIN_MS ? heard : 0;
 }
 
 static void begin_again(struct batched *b, struct slot *slot, int64_t frames)
@@ -290,15 +240,15 @@ static void silence_from(struct batched *b, struct slot *slot, size_t frame)
 }
 
 /* What follows the text becomes the slot's window. Its log-mel is there already. */
-static void begin_rest(struct batched *b, struct slot *slot, int64_t heard_ms)
+static void begin_rest(struct batched *b, struct slot *slot)
 {
     struct recog_task *task = slot->task;
     size_t n_mels = (size_t)b->session->engine->dims->n_mels;
-    size_t skip = (size_t)heard_ms / 10, rest = (size_t)task->segment_frames - skip;
+    size_t skip = (size_t)task->rest, rest = (size_t)task->segment_frames - skip;
     memmove(task->seat->mel, task->seat->mel + skip * n_mels, rest * n_mels * sizeof(float));
     memmove(task->loudness, task->loudness + skip, rest * sizeof(float));
     silence_from(b, slot, rest);
-    recog_timeline_drop(&slot->timeline, heard_ms * SAMPLES_PER_MS);
+    recog_timeline_drop(&slot->timeline, (int64_t)skip * AUDIO_MEL_HOP);
     begin_again(b, slot, (int64_t)rest);
 }
 
@@ -357,17 +307,14 @@ static enum auricle_error hear_on(struct batched *b, struct slot *slot, bool *ag
     *again = true;
     if (must_split(b, slot))
         return begin_first_half(b, slot);
-    bool loose_tail = has_loose_tail(b, slot);
-    int64_t heard = heard_until(b, slot, loose_tail);
-    if (heard && loose_tail)
-        slot->task->n_pieces--;
     enum auricle_error error = emit(slot);
     if (error)
         return error;
-    int64_t last = heard ? heard * SAMPLES_PER_MS : recog_timeline_length(&slot->timeline);
+    int64_t rest = slot->task->rest;
+    int64_t last = rest ? rest * AUDIO_MEL_HOP : recog_timeline_length(&slot->timeline);
     b->done = (double)recog_timeline_map(&slot->timeline, last, RECOG_SIDE_END) / AUDIO_RATE_HZ;
-    if (heard)
-        begin_rest(b, slot, heard);
+    if (rest)
+        begin_rest(b, slot);
     else if (slot->later)
         begin_second_half(b, slot);
     else

@@ -52,6 +52,7 @@ struct sequential {
     size_t prompt_reset; /* conditioning starts here */
     int32_t *previous;   /* [n_text_ctx] what this window is conditioned on */
     double last_speech;  /* end of the last word */
+    double last_end;     /* end of the last segment */
 };
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -251,7 +252,7 @@ static bool assign_words(struct sequential *seq)
     struct recog_task *task = seq->task;
     const struct auricle_options *o = &seq->session->settings.options;
     double offset = (double)seq->seek / 100.0;
-    recog_words_assign(task->words, task->pieces, task->n_pieces, offset, seq->last_speech);
+    recog_task_assign_words(task, seq->last_speech, seq->last_end);
     int64_t seek = seq->seek + task->advance;
     double last = recog_anomaly_end(task->words, task->pieces, task->n_pieces);
     if (!task->single_ending && last > offset)
@@ -297,6 +298,8 @@ static enum auricle_error take_window(struct sequential *seq)
             error = add_tokens(seq, tokens, n);
         if (error)
             return error;
+        if (task->pieces[i].n_text)
+            seq->last_end = fmax(seq->last_end, task->pieces[i].end);
     }
     /* A window whose text ends where it began would be heard for ever. */
     seq->seek += task->advance > 0 ? task->advance : seq->segment_frames;

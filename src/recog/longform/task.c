@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "recog/longform/rest.h"
 #include "recog/rules/rules.h"
 #include "recog/session.h"
 #include "recog/trim.h"
@@ -232,15 +233,18 @@ static void cut(struct recog_task *task)
     int32_t begin = task->session->engine->specials->timestamp_begin;
     size_t n = (size_t)best->n_tokens;
     double offset = (double)task->seek / 100.0;
+    double last = (double)task->segment_frames / 100.0;
+    if (task->session->settings.options.as_original)
+        last = (double)INFINITY;
     task->single_ending = n >= 2 && best->tokens[n - 1] >= begin && best->tokens[n - 2] < begin;
     task->n_pieces = recog_segments_cut(best->tokens, n, begin, task->segment_frames,
-                                        task->keep_tail, spans, &task->advance);
+                                        task->hears_rest, spans, &task->advance);
     task->n_text = 0;
     for (size_t i = 0; i < task->n_pieces; i++) {
         struct recog_piece *piece = &task->pieces[i];
         *piece = (struct recog_piece){.span = spans[i],
-                                      .start = offset + spans[i].start * 0.02,
-                                      .end = offset + spans[i].end * 0.02};
+                                      .start = offset + fmin(spans[i].start * 0.02, last),
+                                      .end = offset + fmin(spans[i].end * 0.02, last)};
         piece->n_text = text_tokens(task, &spans[i], task->text + task->n_text);
         task->n_text += piece->n_text;
     }
@@ -257,7 +261,8 @@ static enum auricle_error begin_align(struct recog_task *task)
                                 ? specials->translate
                                 : specials->transcribe;
     }
-    size_t frames = (size_t)task->segment_frames / 2;
+    /* Words of this text cannot lie in what is heard again. */
+    size_t frames = (size_t)(task->rest ? task->rest : task->segment_frames) / 2;
     return recog_align_begin(task->align,
                              &(struct recog_align_config){.window = task->seat->window,
                                                           .prefix = task->prompt,
@@ -284,6 +289,7 @@ void recog_task_begin(struct recog_task *task, const struct recog_task_start *st
     task->rung = 0;
     task->fallback.any = false;
     task->n_pieces = 0;
+    task->rest = 0;
     task->phase = RECOG_TASK_ENCODE;
 }
 
@@ -340,6 +346,8 @@ static enum auricle_error search_finished(struct recog_task *task)
     if (task->decoded.silence)
         return AURICLE_OK;
     cut(task);
+    if (task->hears_rest)
+        task->rest = recog_rest_find(task);
     if (!o->word_timestamps)
         return AURICLE_OK;
     if (!task->n_text)
@@ -420,21 +428,21 @@ static const char *judge(const struct recog_task *task, const struct recog_piece
     const struct auricle_options *o = &task->session->settings.options;
     if (!o->filter)
         return NULL;
-    double offset = (double)task->window_begin / 100.0;
+    /* The times that the model wrote: whether a text is kept does not depend on word times. */
+    double start = piece->span.start * 0.02, end = piece->span.end * 0.02;
     size_t n_with_text = 0;
     for (size_t i = 0; i < task->n_pieces; i++)
         n_with_text += task->pieces[i].n_text > 0;
-    struct recog_evidence evidence = {
-        .text = text,
-        .bytes = bytes,
-        .language = recog_session_text_language(task->session),
-        .seconds = piece->end - piece->start,
-        .loudest = loudest(task, piece->start - offset, piece->end - offset),
-        .avg_logprob = segment->avg_logprob,
-        .no_speech_prob = segment->no_speech_prob,
-        .compression_ratio = segment->compression_ratio,
-        .compression_limit = o->compression_ratio_threshold,
-        .alone = n_with_text <= 1};
+    struct recog_evidence evidence = {.text = text,
+                                      .bytes = bytes,
+                                      .language = recog_session_text_language(task->session),
+                                      .seconds = end - start,
+                                      .loudest = loudest(task, start, end),
+                                      .avg_logprob = segment->avg_logprob,
+                                      .no_speech_prob = segment->no_speech_prob,
+                                      .compression_ratio = segment->compression_ratio,
+                                      .compression_limit = o->compression_ratio_threshold,
+                                      .alone = n_with_text <= 1};
     return recog_rules_judge(&evidence);
 }
 
@@ -485,7 +493,17 @@ static void place(struct auricle_segment *segment, const struct recog_timeline *
     if (segment->end < segment->start)
         segment->end = segment->start;
     if (words)
-        recog_words_place(words, piece, timeline);
+        recog_words_place(words, piece, timeline, segment->start, segment->end);
+}
+
+void recog_task_assign_words(struct recog_task *task, double last_speech, double last_end)
+{
+    double offset = (double)task->window_begin / 100.0;
+    int64_t frames = task->rest ? task->rest : task->segment_frames;
+    recog_words_assign(task->words, task->pieces, task->n_pieces, offset, last_speech);
+    if (!task->session->settings.options.as_original)
+        recog_words_order(task->words, task->pieces, task->n_pieces, offset, fmax(offset, last_end),
+                          (double)(task->window_begin + frames) / 100.0);
 }
 
 enum auricle_error recog_task_emit(struct recog_task *task, const struct recog_piece *piece,

@@ -46,7 +46,8 @@ struct recog_task {
     struct auricle_session *session;
     enum recog_task_phase phase;
     bool unit_out;
-    bool keep_tail; /* text after the last pair of timestamps is kept; set after create */
+    bool hears_rest; /* what follows the text is heard too (rest.h), and text after the last pair of
+                        timestamps is kept; set after create */
     struct auricle_unit unit;
     struct recog_seat *seat; /* NULL: none. Its mel, normalised, is filled before begin */
     float *loudness;         /* [window_frames] RMS of each 10 ms; see recog_task_hear */
@@ -71,6 +72,7 @@ struct recog_task {
     struct recog_piece pieces[RECOG_MAX_SPANS];
     size_t n_pieces;
     int64_t advance;    /* 10 ms frames to the next window */
+    int64_t rest;       /* frame at which what is still to be heard begins; 0: nothing is */
     bool single_ending; /* the window ended with a lone timestamp */
 };
 
@@ -115,6 +117,12 @@ bool recog_task_loops(struct recog_task *task);
 /* Where to cut the window's sound in two, frames from its beginning: at the quietest tenth of a
  * second of its middle half. 0 for a window that is too short.                                   */
 int64_t recog_task_quietest(const struct recog_task *task);
+
+/* Give the words to the pieces, whose times they correct (recog_words_assign), and put them in
+ * order (recog_words_order) unless the original's times are wanted.
+ *   last_speech  end of the last word before this window
+ *   last_end     end of the last segment before it */
+void recog_task_assign_words(struct recog_task *task, double last_speech, double last_end);
 
 /* Keep a piece as a segment of the session's result. One without text is left out; as the original
  * does, it keeps its place, and so does one without extent, both empty.

@@ -297,6 +297,66 @@ void recog_words_assign(struct recog_words *w, struct recog_piece *pieces, size_
     }
 }
 
+/* ---- Order ----------------------------------------------------------------------------------- */
+
+#define SHORTEST TOKEN_SECONDS /* a segment with text lasts */
+
+/* Pieces end before what lies behind them begins, with room for each. A piece whose words were all
+ * given the same moment has the times that the model wrote, and what comes before it makes way.  */
+static void make_room(struct recog_words *w, struct recog_piece *pieces, size_t n, double offset,
+                      double end)
+{
+    for (size_t p = n; p-- > 0;) {
+        struct recog_piece *piece = &pieces[p];
+        if (!piece->n_text)
+            continue;
+        bool timeless = piece->end - piece->start < SHORTEST / 2;
+        if (timeless) {
+            piece->start = rounded(offset + piece->span.start * TOKEN_SECONDS);
+            piece->end = rounded(offset + piece->span.end * TOKEN_SECONDS);
+        }
+        piece->end = smaller(piece->end, end);
+        piece->start = smaller(piece->start, rounded(end - SHORTEST));
+        for (size_t i = 0; timeless && i < piece->n_words; i++) {
+            double step = (piece->end - piece->start) / (double)piece->n_words;
+            struct auricle_word *word = &w->out[piece->first_word + i];
+            word->start = rounded(piece->start + (double)i * step);
+            word->end = rounded(piece->start + (double)(i + 1) * step);
+        }
+        end = timeless ? piece->start : rounded(end - SHORTEST);
+    }
+}
+
+/* Words follow each other inside their segment. */
+static void fit(struct auricle_word *words, size_t n, double start, double end)
+{
+    for (size_t i = 0; i < n; i++) {
+        words[i].start = smaller(larger(words[i].start, start), end);
+        words[i].end = smaller(larger(words[i].end, words[i].start), end);
+        start = words[i].end;
+    }
+}
+
+void recog_words_order(struct recog_words *w, struct recog_piece *pieces, size_t n_pieces,
+                       double offset, double begin, double end)
+{
+    make_room(w, pieces, n_pieces, offset, end);
+    for (size_t p = 0; p < n_pieces; p++) {
+        struct recog_piece *piece = &pieces[p];
+        if (!piece->n_text)
+            continue;
+        if (!piece->n_words) /* its marks joined the word before them */
+            piece->start = piece->end = begin;
+        piece->start = smaller(larger(piece->start, begin), end);
+        piece->end = smaller(larger(piece->end, rounded(piece->start + SHORTEST)), end);
+        struct auricle_word *words = w->out + piece->first_word;
+        fit(words, piece->n_words, piece->start, piece->end);
+        if (piece->n_words)
+            words[piece->n_words - 1].end = piece->end;
+        begin = piece->end;
+    }
+}
+
 const struct auricle_word *recog_words_of(const struct recog_words *w,
                                           const struct recog_piece *piece)
 {
@@ -304,15 +364,14 @@ const struct auricle_word *recog_words_of(const struct recog_words *w,
 }
 
 void recog_words_place(struct recog_words *w, const struct recog_piece *piece,
-                       const struct recog_timeline *timeline)
+                       const struct recog_timeline *timeline, double start, double end)
 {
+    struct auricle_word *words = w->out + piece->first_word;
     for (size_t i = 0; i < piece->n_words; i++) {
-        struct auricle_word *word = &w->out[piece->first_word + i];
-        word->start = recog_timeline_seconds(timeline, word->start, RECOG_SIDE_START);
-        word->end = recog_timeline_seconds(timeline, word->end, RECOG_SIDE_END);
-        if (word->end < word->start)
-            word->end = word->start;
+        words[i].start = recog_timeline_seconds(timeline, words[i].start, RECOG_SIDE_START);
+        words[i].end = recog_timeline_seconds(timeline, words[i].end, RECOG_SIDE_END);
     }
+    fit(words, piece->n_words, start, end);
 }
 
 static double anomaly(const struct auricle_word *word)

@@ -38,13 +38,21 @@ AURICLE_MUST_CHECK enum auricle_error recog_words_build(struct recog_words *word
 void recog_words_assign(struct recog_words *words, struct recog_piece *pieces, size_t n_pieces,
                         double offset, double last_speech);
 
+/* What assigning leaves as the original has it: segments that overlap by some tenths of a second,
+ * words outside their segment, segments without extent. After this each piece ends before the next
+ * one begins, its words follow each other inside it, and all lie between begin and end.
+ *   offset  seconds where the window begins
+ *   begin   end of what was kept before, at least offset */
+void recog_words_order(struct recog_words *words, struct recog_piece *pieces, size_t n_pieces,
+                       double offset, double begin, double end);
+
 /* Words of a piece, valid until the next build. */
 const struct auricle_word *recog_words_of(const struct recog_words *words,
                                           const struct recog_piece *piece);
 
-/* Move a piece's words from window time to recording time. */
+/* Move a piece's words from window time to recording time, inside their segment there. */
 void recog_words_place(struct recog_words *words, const struct recog_piece *piece,
-                       const struct recog_timeline *timeline);
+                       const struct recog_timeline *timeline, double start, double end);
 
 /* Words that are too short, too long or too unlikely to be speech, by the original's score. */
 bool recog_words_anomalous(const struct recog_words *words, const struct recog_piece *piece);
