@@ -371,7 +371,9 @@ static void feed_pending(struct live_connection *connection)
 static void on_retry(struct http_timer *timer)
 {
     size_t at = offsetof(struct live_connection, retry);
-    feed_pending((struct live_connection *)(void *)((char *)timer - at));
+    struct live_connection *connection = (struct live_connection *)(void *)((char *)timer - at);
+    if (connection->pending.len) /* news of the session may have been quicker */
+        feed_pending(connection);
 }
 
 static void take_audio(struct live_connection *connection, const uint8_t *data, size_t n)
