@@ -123,6 +123,7 @@ def main():
              "AGREEMENT_TABLE": agreement_table(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
              "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
              "KATHLEEN": percent(f32["wer"]["en-kathleen"]["wer"][0]), "LJ": percent(f32["wer"]["en-lj"]["wer"][0]),
+             "CV": percent(f32["wer"]["en-cv"]["wer"][0]),
              "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),
              "EXAMPLES": examples(f32), "HOURS": args.hours, "UPDATES": args.updates}
     for name, value in parts.items():
