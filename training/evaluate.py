@@ -25,11 +25,12 @@ JFK = ("And so my fellow Americans, ask not what your country can do for you, "
        "ask what you can do for your country.")
 ALSA = ["Front_Center", "Front_Left", "Front_Right", "Rear_Center", "Rear_Left", "Rear_Right",
         "Side_Left", "Side_Right"]
-WAYS = {"sequential, greedy": ["--long-form", "sequential"],
+WAYS = {"sequential, greedy": ["--long-form", "sequential", "--beam-size", "1"],
         "sequential, beam 5": ["--long-form", "sequential", "--beam-size", "5"],
-        "batched, greedy": ["--long-form", "batched"],
+        "batched, greedy": ["--long-form", "batched", "--beam-size", "1"],
         "batched, beam 5": ["--long-form", "batched", "--beam-size", "5"],
-        "sequential, temperature 0 only": ["--long-form", "sequential", "--temperature", "0"]}
+        "sequential, temperature 0 only": ["--long-form", "sequential", "--beam-size", "1",
+                                           "--temperature", "0"]}
 WAYS_SETS = ["en-kathleen", "en-lj", "en-cv"]
 DEV_SETS = ["en-kathleen", "en-lj", "en-dctts", "en-cv", "cv60/en", "de-kerstin"]
 
@@ -126,7 +127,8 @@ def agreement(args, rows):
         files = [f for f, _ in items]
         for args.compute_type in pairs:
             heard = run(args, files, os.path.join(args.scratch, "tokens-" + args.compute_type),
-                        ["--language", "en", "--temperature", "0", "--long-form", "sequential"])
+                        ["--language", "en", "--temperature", "0", "--long-form", "sequential",
+                         "--beam-size", "1"])
             tokens[args.compute_type] = [[t for s in heard[f]["segments"] for t in s["tokens"]]
                                          for f in files]
             pairs[args.compute_type] += [(words, heard[f]["text"]) for f, words in items]

@@ -116,7 +116,7 @@ struct auricle_options {
      * does, the likeliest text that is not one phrase over and over.                           */
     float temperatures[AURICLE_MAX_TEMPERATURES];
     int n_temperatures;   /* at least 1 */
-    int beam_size;        /* at temperature 0; 0 or 1: greedy */
+    int beam_size;        /* at temperature 0; 1: greedy; 0: as the model asks, else greedy */
     int best_of;          /* above temperature 0 */
     float patience;       /* beam; 0: 1.0 */
     float length_penalty; /* negative: divide by the length */

@@ -10,6 +10,8 @@
 #include "service/engines/load.h"
 #include "service/registry/local.h"
 
+enum { USUAL_BEAM = 5 }; /* memory is planned for it where the model may ask for a beam */
+
 struct paths {
     char *model, *vad; /* vad NULL: none */
     char *cache;       /* NULL: none */
@@ -127,7 +129,8 @@ static enum auricle_error load_engine(const struct app_transcribe_args *args,
     options.cpu_level = args->cpu_level;
     options.max_windows = sequential ? 1
                                      : args->batch_size; /* memory is reserved for all of them */
-    options.max_beams = o->beam_size > o->best_of ? o->beam_size : o->best_of;
+    int beam = o->beam_size ? o->beam_size : USUAL_BEAM;
+    options.max_beams = beam > o->best_of ? beam : o->best_of;
     return service_engine_load(&options, args->cache_bytes, out, fault);
 }
 

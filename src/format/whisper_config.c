@@ -237,6 +237,7 @@ static void read_generation(struct reader *reader, const struct au_json *object,
     read_id(reader, object, "no_timestamps_token_id", &out->no_timestamps);
     read_id(reader, object, "max_initial_timestamp_index", &out->max_initial_timestamp_index);
     read_int(reader, object, "chunk_length_s", 1, MAX_DIMENSION, &out->chunk_length_s);
+    read_int(reader, object, "num_beams", 1, MAX_DIMENSION, &out->num_beams);
     read_id(reader, tasks, "transcribe", &out->transcribe);
     read_id(reader, tasks, "translate", &out->translate);
     /* Some files list several ends of text; the first is <|endoftext|>. */
@@ -296,7 +297,8 @@ static void set_absent(struct format_whisper_config *out)
     out->feature_size = out->nb_max_frames = -1;
     out->eot = out->sot = out->sot_prev = out->no_timestamps = -1;
     out->transcribe = out->translate = -1;
-    out->max_initial_timestamp_index = out->is_multilingual = out->chunk_length_s = -1;
+    out->max_initial_timestamp_index = out->is_multilingual = -1;
+    out->chunk_length_s = out->num_beams = -1;
 }
 
 enum auricle_error format_whisper_config_read(const char *folder, struct format_whisper_config *out,

@@ -45,6 +45,7 @@ struct format_whisper_config {
     int max_initial_timestamp_index;
     int is_multilingual; /* 0, 1, or -1 */
     int chunk_length_s;  /* longest stretch to decode at once that the model was made for; or -1 */
+    int num_beams;       /* texts to follow at once unless the caller says otherwise; or -1 */
 
     /* A list that is there may be empty: then nothing is suppressed. */
     bool has_suppress, has_suppress_begin, has_alignment_heads;

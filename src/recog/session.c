@@ -123,6 +123,15 @@ static enum auricle_error make_strategy(struct auricle_session *session, struct 
                : recog_batched_create(session, &session->strategy, fault);
 }
 
+/* A model may ask for a beam; the engine's memory bounds it. */
+static void choose_beam(struct auricle_session *session)
+{
+    struct auricle_engine *engine = session->engine;
+    int asked = whisper_beams(engine->model);
+    if (!session->settings.options.beam_size)
+        session->settings.options.beam_size = asked < engine->max_beams ? asked : engine->max_beams;
+}
+
 static enum auricle_error build(struct auricle_session *session,
                                 const struct auricle_options *options, struct au_fault *fault)
 {
@@ -134,8 +143,10 @@ static enum auricle_error build(struct auricle_session *session,
                      1;
     if (!error)
         error = recog_settings_init(&session->settings, options);
-    if (!error)
+    if (!error) {
+        choose_beam(session);
         error = set_language(session, fault);
+    }
     if (!error)
         error = set_candidates(session, fault);
     if (!error)

@@ -40,6 +40,28 @@ class Bundled(cli.Case):
         self.assertNotIn("bundled", done.stderr)
         self.assertTrue(json.loads(done.stdout)["text"].strip())
 
+    def test_a_model_may_ask_for_a_beam(self):
+        silent = self.path("silent")  # the bundled model, with nothing said about beams
+        shutil.copytree(NANO, silent)
+        path = os.path.join(silent, "generation_config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        self.assertEqual(config.pop("num_beams"), 5)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
+        def tokens(model, *options):
+            done = run("transcribe", "-q", "--model", model, "--language", "en", "-f", "json", *options,
+                       recording("talk.flac"))
+            self.expect(done, cli.OK)
+            return [s["tokens"] for s in json.loads(done.stdout)["segments"]]
+        beam, greedy = tokens(NANO, "--beam-size", "5"), tokens(NANO, "--beam-size", "1")
+        self.assertNotEqual(beam, greedy)
+        self.assertEqual(tokens(NANO), beam)
+        self.assertEqual(tokens(NANO, "--best-of", "1"), beam)
+        self.assertEqual(tokens(silent), greedy)
+        self.assertEqual(tokens(silent, "--beam-size", "5"), beam)
+
     def test_codecs_agree_on_the_length(self):
         done = run("transcribe", "-q", "-f", "json",
                    *(recording(name) for name in ("talk.flac", "talk.mp3", "talk.opus")))

@@ -32,6 +32,7 @@ static void an_empty_folder_gives_nothing_and_no_error(void **state)
     assert_int_equal(config.eot, -1);
     assert_int_equal(config.is_multilingual, -1);
     assert_int_equal(config.chunk_length_s, -1);
+    assert_int_equal(config.num_beams, -1);
     assert_false(config.has_suppress || config.has_alignment_heads);
     au_test_scratch_remove(folder);
 }
@@ -52,7 +53,7 @@ static void a_hugging_face_folder_is_read(void **state)
                "\"begin_suppress_tokens\":null,\"decoder_start_token_id\":50258,"
                "\"eos_token_id\":[50257,50256],\"is_multilingual\":true,"
                "\"no_timestamps_token_id\":50363,\"prev_sot_token_id\":50361,"
-               "\"max_initial_timestamp_index\":50,\"chunk_length_s\":6,"
+               "\"max_initial_timestamp_index\":50,\"chunk_length_s\":6,\"num_beams\":5,"
                "\"task_to_id\":{\"transcribe\":50359,\"translate\":50358},"
                "\"lang_to_id\":{\"<|en|>\":50259,\"<|haw|>\":50352}}");
     write_text(folder, "preprocessor_config.json", "{\"feature_size\":128,\"nb_max_frames\":3000}");
@@ -81,6 +82,7 @@ static void a_hugging_face_folder_is_read(void **state)
     assert_int_equal(config.translate, 50358);
     assert_int_equal(config.max_initial_timestamp_index, 50);
     assert_int_equal(config.chunk_length_s, 6);
+    assert_int_equal(config.num_beams, 5);
     assert_int_equal(config.is_multilingual, 1);
     assert_true(config.has_suppress); /* generation_config wins: an empty list */
     assert_int_equal(config.n_suppress, 0);

@@ -78,6 +78,7 @@ static void hear_in_order(struct auricle_engine *engine, const float *samples, s
         options.long_form = ways[i].form;
         options.vad = ways[i].vad;
         options.n_temperatures = ways[i].n_temperatures;
+        options.beam_size = 1; /* a beam may find no text at all likelier than a doubtful one */
         for (int words = 0; words < 2; words++) {
             options.word_timestamps = words;
             results[words] = transcribe(engine, samples, n, &options);

@@ -29,6 +29,7 @@ def read_weights(folder, flat, size):
 
 
 CHUNK_S = 8  # of speech in a window: full ones are read worse, see the card
+BEAMS = 5
 
 
 _NON_SPEECH = list('"#()*+/:;<=>@[\\]^_`{|}~「」『』') + (
@@ -75,7 +76,7 @@ def write_folder(folder, size, flat, tok, alignment_heads, metadata):
         "suppress_tokens": suppress, **ids, "decoder_start_token_id": tok.sot,
         "is_multilingual": True, "no_timestamps_token_id": tok.no_timestamps,
         "prev_sot_token_id": tok.prev, "max_initial_timestamp_index": 50, "max_length": size.n_text,
-        "chunk_length_s": CHUNK_S, "return_timestamps": False,
+        "chunk_length_s": CHUNK_S, "num_beams": BEAMS, "return_timestamps": False,
         "task_to_id": {"transcribe": tok.transcribe, "translate": tok.special["<|translate|>"]},
         "lang_to_id": {f"<|{c}|>": tok.language(c) for c in bpe.LANGUAGES}}
     processor = {

@@ -218,6 +218,7 @@ static enum auricle_error build(const struct whisper_dims *dims,
     model->ops = ops;
     model->type = type;
     model->chunk_seconds = config && config->chunk_length_s > 0 ? config->chunk_length_s : 0;
+    model->beams = config && config->num_beams > 0 ? config->num_beams : 0;
     error = choose_heads(model, config, fault);
     if (!error && source->cache_folder)
         model->packed = open_cache(model, source);

@@ -87,6 +87,11 @@ int whisper_chunk_seconds(const struct whisper_model *model)
     return model->chunk_seconds;
 }
 
+int whisper_beams(const struct whisper_model *model)
+{
+    return model->beams;
+}
+
 /* ---- Windows --------------------------------------------------------------------------------- */
 
 static size_t window_heads_bytes(const struct whisper_model *model)

@@ -62,6 +62,7 @@ struct whisper_model {
     struct whisper_head *heads; /* alignment heads */
     size_t n_heads;
     int chunk_seconds; /* 0: as long as a window */
+    int beams;         /* 0: not said */
 };
 
 /* Keys and values of one window, packed per layer and head:

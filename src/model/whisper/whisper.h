@@ -122,6 +122,10 @@ const struct whisper_head *whisper_alignment_heads(const struct whisper_model *m
  * 0 where the files do not say: as much as a window holds. */
 int whisper_chunk_seconds(const struct whisper_model *model);
 
+/* Texts to follow at once where the caller leaves that to the model: "num_beams" of
+ * generation_config.json. 0 where the files do not say. */
+int whisper_beams(const struct whisper_model *model);
+
 /* Step R rows as one batch. Rows must not write the same cell. n_past + n_tokens <= n_text_ctx.
  * Thread and allocation as whisper_encode.                                                      */
 void whisper_decode(const struct whisper_model *model, struct au_pool *pool,

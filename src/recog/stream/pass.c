@@ -39,7 +39,7 @@ static void make_quick(struct auricle_options *o)
 {
     o->temperatures[0] = 0;
     o->n_temperatures = 1;
-    o->beam_size = o->best_of = 0;
+    o->beam_size = o->best_of = 1;
 }
 
 enum auricle_error recog_pass_begin(struct recog_pass *pass, struct auricle_session *stream,
