@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "service/core.h"
 #include "service/metrics/metrics.h"
 #include "service/work/live.h"
 #include "service/work/request.h"
@@ -881,6 +882,65 @@ static void a_stuck_engine_is_noticed(void **state)
     stop_service(service);
 }
 
+/* ---- A work of our own ----------------------------------------------------------------------- */
+
+/* Over, and kept: its listener left again whenever it was to be told. */
+struct kept_work {
+    struct service_work work; /* first */
+    int times_kept;
+    atomic_int n_over, n_destroyed;
+};
+
+static enum auricle_error check_kept(struct service_work *work, int64_t now_ns,
+                                     struct auricle_message *message)
+{
+    (void)work, (void)now_ns;
+    message->text[0] = 0;
+    return AURICLE_E_CANCELLED;
+}
+
+static bool over_kept(struct service_work *work, enum auricle_error error, const char *sentence)
+{
+    struct kept_work *kept = (struct kept_work *)work;
+    (void)error, (void)sentence;
+    return atomic_fetch_add(&kept->n_over, 1) < kept->times_kept;
+}
+
+static void destroy_kept(struct service_work *work)
+{
+    atomic_fetch_add(&((struct kept_work *)work)->n_destroyed, 1);
+}
+
+/* Poked until it was over so many times; false after ten seconds. */
+static bool comes_over(struct kept_work *kept, int times)
+{
+    for (int i = 0; i < 10000 && atomic_load(&kept->n_over) < times; i++) {
+        service_work_poke(&kept->work);
+        usleep(1000);
+    }
+    return atomic_load(&kept->n_over) >= times;
+}
+
+static void what_is_kept_may_be_kept_again(void **state)
+{
+    static const struct service_work_ops ops = {
+        .check = check_kept, .over = over_kept, .destroy = destroy_kept};
+    static struct kept_work kept = {.times_kept = 3};
+    struct service *service = start_service(NULL);
+    (void)state;
+    service_work_init(&kept.work, service->scheduler, &ops, SERVICE_PRIORITY_LIVE, "kept", NULL);
+    service_work_start(&kept.work, service->engines, NULL);
+    for (int i = 1; i <= kept.times_kept + 1; i++)
+        if (!comes_over(&kept, i))
+            fail_msg("it was over %d times, and then forgotten", atomic_load(&kept.n_over));
+    assert_int_equal(atomic_load(&kept.n_destroyed), 0);
+    service_work_unref(&kept.work);
+    service_destroy(service);
+    assert_int_equal(atomic_load(&kept.n_over), kept.times_kept + 1);
+    assert_int_equal(atomic_load(&kept.n_destroyed), 1);
+    fake_assert_clean();
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -909,6 +969,7 @@ int main(void)
         TEST(a_session_nobody_feeds_is_closed),
         TEST(sessions_are_listed),
         TEST(a_stuck_engine_is_noticed),
+        TEST(what_is_kept_may_be_kept_again),
     };
     return cmocka_run_group_tests_name("service_work", tests, NULL, NULL);
 }

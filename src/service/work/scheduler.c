@@ -303,8 +303,9 @@ static bool look(struct service_scheduler *s, struct service_work *work, int64_t
     if (stopping)
         au_str_copy(work->message.text, sizeof(work->message.text), "the server is shutting down");
     if (error && work->place == SERVICE_PLACE_KEPT) {
+        if (work->ops->over(work, work->error, NULL))
+            return false; /* who had come back for it has left in this moment */
         service_list_remove(work);
-        (void)work->ops->over(work, work->error, NULL);
         gone(s, work);
     } else if (error) {
         work->error = error;

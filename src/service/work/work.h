@@ -35,8 +35,8 @@ struct service_work_ops {
     /* When to ask again without being poked; INT64_MAX: never. May be NULL: never. */
     int64_t (*due)(const struct service_work *work);
     /* It ended: OK, or why not. Session and lease are destroyed after this. Returns true to be
-     * kept (without them) until check says otherwise; then this is called once more, without
-     * sentence. */
+     * kept (without them) until check says otherwise; then this is called again, without sentence,
+     * and may keep it longer. */
     bool (*over)(struct service_work *work, enum auricle_error error, const char *sentence);
     /* Nobody holds it any more. Any thread. */
     void (*destroy)(struct service_work *work);
