@@ -438,8 +438,8 @@ static const struct app_option output_options[] = {
      .kind = APP_CHOICE,
      .value = "txt|json|tsv",
      .offset = ARGS(format),
-     .help = "start and end in seconds as lines, as an object for each recording, or as a table "
-             "with the recording's name",
+     .help = "start and end in seconds as lines, as an object for each recording (file, segments, "
+             "duration, speech, detector, warning), or as a table with the recording's name",
      .otherwise = "txt"},
     {.name = NULL},
 };

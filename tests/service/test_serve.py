@@ -432,6 +432,12 @@ class Watching(Case):
         server.until(lambda: b"\nauricle_sessions 0\n" in s.get("/metrics").body)
         self.assertEqual(s.get("/stats").json()["total"]["count"], 2)
 
+    def test_the_documentation_names_every_metric(self):
+        told = re.findall(r"^# TYPE (\S+)", self.start().get("/metrics").text(), re.M)
+        with open(os.path.join(cli.SOURCE, "docs", "SERVER.md"), encoding="utf-8") as file:
+            named = re.findall(r"`((?:auricle|process)_\w+)(?:\{[^}]*\})?`", file.read())
+        self.assertEqual(sorted(named), sorted(told))
+
     def counts(self, s, name):
         """The values of a metric that has labels, by these."""
         return {tuple(re.findall(r'="([^"]*)"', labels)): int(value) for labels, value in re.findall(
