@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "model/whisper/parts.h"
 #include "recog/session.h"
@@ -15,6 +16,7 @@ struct auricle_engine *au_test_script_engine(void)
         au_test_source("models/nano"), NULL,
         (struct auricle_engine_options){.max_windows = 1, .threads = 1});
     engine->model->chunk_seconds = 0; /* scripts speak of full windows */
+    engine->model->beams = 0;         /* and say one text at a time */
     return engine;
 }
 
@@ -122,4 +124,50 @@ struct auricle_result *au_test_script_hear(struct au_test_script *script,
     au_test_ok(auricle_session_take_result(session, &result), NULL);
     auricle_session_destroy(session);
     return result;
+}
+
+/* ---- Stages ---------------------------------------------------------------------------------- */
+
+int au_test_stage_set_up(void **state)
+{
+    enum { N = AU_TEST_STAGE_SECONDS * AU_TEST_STAGE_RATE };
+    struct au_test_stage *stage = au_calloc(1, sizeof *stage);
+    assert_non_null(stage);
+    stage->engine = au_test_script_engine();
+    stage->samples = au_alloc_array(N, sizeof *stage->samples);
+    assert_non_null(stage->samples);
+    for (int i = 0; i < N; i++)
+        stage->samples[i] = 0.3F * sinf((float)(i % 80) * 0.0785398F);
+    auricle_options_default(&stage->options);
+    stage->options.language = "en";
+    stage->options.vad = AURICLE_VAD_OFF;
+    *state = stage;
+    return 0;
+}
+
+int au_test_stage_tear_down(void **state)
+{
+    struct au_test_stage *stage = *state;
+    auricle_engine_destroy(stage->engine);
+    au_free(stage->samples);
+    au_free(stage);
+    return 0;
+}
+
+struct auricle_session *au_test_stage_session(struct au_test_stage *stage, int seconds)
+{
+    struct auricle_message message;
+    struct auricle_session *session = NULL;
+    assert_true(seconds <= AU_TEST_STAGE_SECONDS);
+    if (auricle_session_create_samples(stage->engine, stage->samples,
+                                       (size_t)seconds * AU_TEST_STAGE_RATE, &stage->options,
+                                       &session, &message))
+        fail_msg("%s", message.text);
+    return session;
+}
+
+struct auricle_result *au_test_stage_hear(struct au_test_stage *stage,
+                                          struct au_test_script *script, int seconds)
+{
+    return au_test_script_hear(script, stage->engine, au_test_stage_session(stage, seconds));
 }

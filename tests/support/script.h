@@ -34,4 +34,22 @@ void au_test_script_run(struct au_test_script *script, struct auricle_engine *en
 struct auricle_result *au_test_script_hear(struct au_test_script *script,
                                            struct auricle_engine *engine,
                                            struct auricle_session *session);
+
+/* A script engine, the default options (English, no detector), and a tone to hear. */
+enum { AU_TEST_STAGE_SECONDS = 20, AU_TEST_STAGE_RATE = 16000 };
+
+struct au_test_stage {
+    struct auricle_engine *engine;
+    struct auricle_options options;
+    float *samples; /* [AU_TEST_STAGE_SECONDS * AU_TEST_STAGE_RATE] */
+};
+
+/* For cmocka: a stage of its own for each test. */
+int au_test_stage_set_up(void **state);
+int au_test_stage_tear_down(void **state);
+
+/* A session on the first seconds of the tone, and what it makes of the script. */
+struct auricle_session *au_test_stage_session(struct au_test_stage *stage, int seconds);
+struct auricle_result *au_test_stage_hear(struct au_test_stage *stage,
+                                          struct au_test_script *script, int seconds);
 #endif

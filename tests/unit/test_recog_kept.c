@@ -6,47 +6,11 @@
 #include "support/script.h"
 #include "support/support.h"
 
-enum { SECONDS = 20, RATE = 16000 };
+enum { SECONDS = AU_TEST_STAGE_SECONDS };
 
-struct stage {
-    struct auricle_engine *engine;
-    struct auricle_options options;
-    float *samples; /* a tone */
-};
-
-static int set_up(void **state)
+static struct auricle_result *hear(struct au_test_stage *stage, struct au_test_script *script)
 {
-    struct stage *stage = au_calloc(1, sizeof *stage);
-    assert_non_null(stage);
-    stage->engine = au_test_script_engine();
-    stage->samples = au_alloc_array(SECONDS * RATE, sizeof *stage->samples);
-    assert_non_null(stage->samples);
-    for (int i = 0; i < SECONDS * RATE; i++)
-        stage->samples[i] = 0.3F * sinf((float)(i % 80) * 0.0785398F);
-    auricle_options_default(&stage->options);
-    stage->options.language = "en";
-    stage->options.vad = AURICLE_VAD_OFF;
-    *state = stage;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct stage *stage = *state;
-    auricle_engine_destroy(stage->engine);
-    au_free(stage->samples);
-    au_free(stage);
-    return 0;
-}
-
-static struct auricle_result *hear(struct stage *stage, struct au_test_script *script)
-{
-    struct auricle_message message;
-    struct auricle_session *session = NULL;
-    au_test_ok(auricle_session_create_samples(stage->engine, stage->samples, SECONDS * RATE,
-                                              &stage->options, &session, &message),
-               NULL);
-    return au_test_script_hear(script, stage->engine, session);
+    return au_test_stage_hear(stage, script, SECONDS);
 }
 
 /* ---- Segments without text ------------------------------------------------------------------- */
@@ -58,7 +22,7 @@ static void nothing_said_is_no_segment(void **state)
 {
     static const enum auricle_long_form forms[] = {AURICLE_LONG_FORM_BATCHED,
                                                    AURICLE_LONG_FORM_SEQUENTIAL};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     for (int i = 0; i < 2; i++) {
         struct au_test_script script = {.lines = gap, .n_lines = 1};
         stage->options.long_form = forms[i];
@@ -72,7 +36,7 @@ static void nothing_said_is_no_segment(void **state)
 
 static void the_original_keeps_the_place_of_nothing(void **state)
 {
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     struct au_test_script script = {.lines = gap, .n_lines = 1};
     auricle_options_reference(&stage->options);
     stage->options.language = "en";
@@ -87,7 +51,7 @@ static void the_original_keeps_the_place_of_nothing(void **state)
 static void a_blank_alone_is_no_speech(void **state)
 {
     static const char *const lines[] = {"<|0.00|> <|19.50|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     struct au_test_script script = {.lines = lines, .n_lines = 1};
     struct auricle_result *result = hear(stage, &script);
     assert_int_equal(result->n_segments, 0);
@@ -105,13 +69,13 @@ static const char circles[] =
 static const char *const doubtful[] = {" The first is doubtful.", " The second is better.",
                                        " The last is the worst."};
 
-static void set_up_ladder(struct stage *stage)
+static void set_up_ladder(struct au_test_stage *stage)
 {
     stage->options.without_timestamps = true;
     stage->options.n_temperatures = 3;
 }
 
-static struct auricle_result *climb(struct stage *stage, const char *const *lines,
+static struct auricle_result *climb(struct au_test_stage *stage, const char *const *lines,
                                     const float *logprobs)
 {
     struct au_test_script script = {
@@ -128,7 +92,7 @@ static void the_likeliest_of_doubtful_texts_is_kept(void **state)
     static const float logprobs[] = {-1.4F, -1.2F, -2.5F};
     static const enum auricle_long_form forms[] = {AURICLE_LONG_FORM_BATCHED,
                                                    AURICLE_LONG_FORM_SEQUENTIAL};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     set_up_ladder(stage);
     for (int i = 0; i < 2; i++) {
         stage->options.long_form = forms[i];
@@ -151,7 +115,7 @@ static void the_likeliest_of_doubtful_texts_is_kept(void **state)
 static void of_equals_the_coldest_is_kept(void **state)
 {
     static const float logprobs[] = {-1.2F, -1.2F, -1.2F};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     set_up_ladder(stage);
     struct auricle_result *result = climb(stage, doubtful, logprobs);
     assert_string_equal(result->segments[0].text, doubtful[0]);
@@ -162,7 +126,7 @@ static void doubt_is_better_than_circles_and_than_nothing(void **state)
 {
     static const char *const lines[] = {circles, " ", " The last is doubtful."};
     static const float logprobs[] = {-0.1F, -1.1F, -2.5F};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     set_up_ladder(stage);
     struct auricle_result *result = climb(stage, lines, logprobs);
     assert_string_equal(result->segments[0].text, lines[2]);
@@ -177,7 +141,7 @@ static void each_window_has_its_own_temperatures(void **state)
                                         " Two is better.",     " Two is worse."};
     static const float logprobs[] = {-1.1F, -1.3F, -1.4F, -2.4F, -2.2F, -2.5F};
     static const double clips[] = {0, 8, 8, 16};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     struct au_test_script script = {
         .lines = lines, .n_lines = 6, .each_search = true, .logprobs = logprobs};
     set_up_ladder(stage);
@@ -192,14 +156,12 @@ static void each_window_has_its_own_temperatures(void **state)
 }
 
 /* Tokens that the decoder is given before its first, in each search. */
-static int prompts(struct stage *stage, struct au_test_script *script, int *lengths, int room)
+static int prompts(struct au_test_stage *stage, struct au_test_script *script, int *lengths,
+                   int room)
 {
+    struct auricle_session *session = au_test_stage_session(stage, SECONDS);
     struct auricle_message message;
-    struct auricle_session *session = NULL;
     int n = 0;
-    au_test_ok(auricle_session_create_samples(stage->engine, stage->samples, SECONDS * RATE,
-                                              &stage->options, &session, &message),
-               NULL);
     while (!auricle_session_finished(session)) {
         struct auricle_unit *unit;
         au_test_ok(auricle_session_next(session, &unit, &message), NULL);
@@ -221,7 +183,7 @@ static void no_window_is_conditioned_on_one_that_was_hard_to_hear(void **state)
                                         " One is not at all.", " Two is said."};
     static const float logprobs[] = {-1.1F, -1.3F, -1.4F, -0.1F};
     static const double clips[] = {0, 8, 8, 16};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     int lengths[8];
     set_up_ladder(stage);
     stage->options.condition_on_previous_text = true;
@@ -242,7 +204,7 @@ static void no_window_is_conditioned_on_one_that_was_hard_to_hear(void **state)
 static void the_original_keeps_the_last_text(void **state)
 {
     static const float logprobs[] = {-1.4F, -1.2F, -2.5F};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     auricle_options_reference(&stage->options);
     stage->options.language = "en";
     set_up_ladder(stage);
@@ -251,20 +213,21 @@ static void the_original_keeps_the_last_text(void **state)
     auricle_result_destroy(result);
 }
 
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, au_test_stage_set_up, au_test_stage_tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(nothing_said_is_no_segment, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_original_keeps_the_place_of_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_blank_alone_is_no_speech, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_likeliest_of_doubtful_texts_is_kept, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(of_equals_the_coldest_is_kept, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(doubt_is_better_than_circles_and_than_nothing, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(each_window_has_its_own_temperatures, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_window_is_conditioned_on_one_that_was_hard_to_hear,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_original_keeps_the_last_text, set_up, tear_down),
+        TEST(nothing_said_is_no_segment),
+        TEST(the_original_keeps_the_place_of_nothing),
+        TEST(a_blank_alone_is_no_speech),
+        TEST(the_likeliest_of_doubtful_texts_is_kept),
+        TEST(of_equals_the_coldest_is_kept),
+        TEST(doubt_is_better_than_circles_and_than_nothing),
+        TEST(each_window_has_its_own_temperatures),
+        TEST(no_window_is_conditioned_on_one_that_was_hard_to_hear),
+        TEST(the_original_keeps_the_last_text),
     };
     return cmocka_run_group_tests_name("kept", tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #include "support/script.h"
 #include "support/support.h"
 
-enum { RATE = 16000, SECONDS = 20 };
+enum { SECONDS = AU_TEST_STAGE_SECONDS };
 
 /* ---- In order -------------------------------------------------------------------------------- */
 
@@ -119,48 +119,19 @@ static void segments_and_words_are_in_order(void **state)
 
 /* ---- Cases ----------------------------------------------------------------------------------- */
 
-struct stage {
-    struct auricle_engine *engine;
-    struct auricle_options options;
-    float *samples; /* a tone */
-};
-
 static int set_up(void **state)
 {
-    struct stage *stage = au_calloc(1, sizeof *stage);
-    assert_non_null(stage);
-    stage->engine = au_test_script_engine();
-    stage->samples = au_alloc_array(SECONDS * RATE, sizeof *stage->samples);
-    assert_non_null(stage->samples);
-    for (int i = 0; i < SECONDS * RATE; i++)
-        stage->samples[i] = 0.3F * sinf((float)(i % 80) * 0.0785398F);
-    auricle_options_default(&stage->options);
-    stage->options.language = "en";
-    stage->options.vad = AURICLE_VAD_OFF;
+    int failed = au_test_stage_set_up(state);
+    struct au_test_stage *stage = *state;
     stage->options.word_timestamps = true;
-    *state = stage;
-    return 0;
+    return failed;
 }
 
-static int tear_down(void **state)
-{
-    struct stage *stage = *state;
-    auricle_engine_destroy(stage->engine);
-    au_free(stage->samples);
-    au_free(stage);
-    return 0;
-}
-
-static struct auricle_result *hear(struct stage *stage, const char *const *lines, int n_lines,
-                                   int seconds)
+static struct auricle_result *hear(struct au_test_stage *stage, const char *const *lines,
+                                   int n_lines, int seconds)
 {
     struct au_test_script script = {.lines = lines, .n_lines = n_lines};
-    struct auricle_message message;
-    struct auricle_session *session = NULL;
-    if (auricle_session_create_samples(stage->engine, stage->samples, (size_t)seconds * RATE,
-                                       &stage->options, &session, &message))
-        fail_msg("%s", message.text);
-    struct auricle_result *result = au_test_script_hear(&script, stage->engine, session);
+    struct auricle_result *result = au_test_stage_hear(stage, &script, seconds);
     assert_int_equal(script.n_encoded, n_lines);
     return result;
 }
@@ -171,7 +142,7 @@ static void words_lie_in_what_was_heard(void **state)
     static const char *const lines[] = {
         "<|0.00|> One two three four five six seven eight nine ten eleven.<|2.00|><|2.00|>",
         "<|0.00|> Boats leave for the islands.<|18.00|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     struct auricle_result *result = hear(stage, lines, 2, SECONDS);
     assert_int_equal(result->n_segments, 2);
     assert_order(result, true);
@@ -187,7 +158,7 @@ static void a_segment_without_time_for_its_words_keeps_its_text(void **state)
         "<|0.00|> One two three four five six seven eight nine ten eleven.<|1.40|><|1.40|> "
         "Twelve.<|2.00|><|2.00|>",
         "<|0.00|> Boats leave for the islands.<|18.00|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     struct auricle_result *result = hear(stage, lines, 2, SECONDS);
     assert_int_equal(result->n_segments, 3);
     assert_order(result, true);
@@ -204,7 +175,7 @@ static void what_has_no_word_takes_no_time(void **state)
     static const char *const lines[] = {"<|0.00|> Boats leave.<|2.00|><|2.00|>.<|12.00|><|12.00|> "
                                         "<|15.00|><|15.00|>",
                                         "<|0.00|> Boats stay.<|2.00|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     stage->options.long_form = AURICLE_LONG_FORM_SEQUENTIAL;
     stage->options.filter = false;
     struct auricle_result *result = hear(stage, lines, 2, SECONDS);
@@ -223,7 +194,7 @@ static void rules_judge_alike_with_and_without_words(void **state)
     static const char *const lines[] = {"<|0.00|> The harbour is quiet in the morning and at "
                                         "noon.<|0.20|><|4.00|> Boats leave for the "
                                         "islands.<|19.00|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     for (int words = 0; words < 2; words++) {
         stage->options.word_timestamps = words;
         struct auricle_result *result = hear(stage, lines, 1, SECONDS);
@@ -238,7 +209,7 @@ static void rules_judge_alike_with_and_without_words(void **state)
 static void nothing_ends_behind_the_recording(void **state)
 {
     static const char *const lines[] = {"<|0.00|> Boats leave for the islands.<|14.00|>"};
-    struct stage *stage = *state;
+    struct au_test_stage *stage = *state;
     stage->options.word_timestamps = false;
     stage->options.long_form = AURICLE_LONG_FORM_SEQUENTIAL;
     for (int original = 0; original < 2; original++) {
@@ -250,17 +221,17 @@ static void nothing_ends_behind_the_recording(void **state)
     }
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, au_test_stage_tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_and_words_are_in_order),
-        cmocka_unit_test_setup_teardown(words_lie_in_what_was_heard, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_segment_without_time_for_its_words_keeps_its_text, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(what_has_no_word_takes_no_time, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(rules_judge_alike_with_and_without_words, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(nothing_ends_behind_the_recording, set_up, tear_down),
+        TEST(words_lie_in_what_was_heard),
+        TEST(a_segment_without_time_for_its_words_keeps_its_text),
+        TEST(what_has_no_word_takes_no_time),
+        TEST(rules_judge_alike_with_and_without_words),
+        TEST(nothing_ends_behind_the_recording),
     };
     return cmocka_run_group_tests_name("times", tests, NULL, NULL);
 }
