@@ -63,7 +63,8 @@ struct service_session_info {
     char model[128];
     bool live;
     double age_seconds, audio_seconds_done, audio_seconds_total; /* total < 0: unknown */
-    char state[16]; /* "receiving", "decoding", "queued", "running", "detached" */
+    /* "receiving", "decoding", "queued", "running", "ending" (its outcome was told), "detached" */
+    char state[16];
 };
 /* A new array (au_free). */
 AURICLE_MUST_CHECK enum auricle_error service_sessions(struct service *service,

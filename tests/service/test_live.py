@@ -202,12 +202,29 @@ class Speech(Case):
         answer = self.client().send(ws.opening(f"/v1/stream?resume={name}")[0]).answer()
         self.assertEqual(answer.status, 404)
 
-
     def come_back(self, name):
         while True:  # the server may not have noticed yet
             client = self.client()
             if client.send(ws.opening(f"{PCM}&resume={name}")[0]).header()[0] == 101:
                 return taken_over(client)
+
+    def test_an_end_that_a_dead_connection_took_is_told_again(self):
+        stream = self.open()
+        name = stream.event()["session_id"]
+        for piece in pieces(pcm() + SILENCE):
+            stream.send(piece)
+        stream.say(type="CloseStream")
+        lost = [e for e in stream.until("Metadata") if e.get("is_final") or e["type"] == "Metadata"]
+        stream.client.close()  # before the close was answered
+        again = self.come_back(name)
+        events, closed = again.to_the_end()
+        self.assertEqual((events[0]["type"], events[0]["resumed"], closed.code), ("Open", True, 1000))
+        told = [e for e in events if e.get("is_final") or e["type"] == "Metadata"]
+        self.assertEqual([e.get("channel") for e in told], [e.get("channel") for e in lost])
+        self.assertEqual(told[-1]["duration"], lost[-1]["duration"])
+        again.answer_close(closed.code)
+        self.assertTrue(again.client.at_end())
+        self.assertEqual(self.client().send(ws.opening(f"{PCM}&resume={name}")[0]).header()[0], 404)
 
     def test_finals_that_a_dead_connection_took_are_sent_again(self):
         """A train in a tunnel: the system took them for sent, and nobody got them."""

@@ -91,6 +91,10 @@ class WebSocket:
                 code = struct.unpack(">H", data[:2])[0] if data else 1005
                 raise Closed(code, data[2:].decode())
 
+    def answer_close(self, code):
+        """What a client says when the server has said good-bye."""
+        self.client.send(frame(CLOSE, struct.pack(">H", code)))
+
     def close(self, code=1000, reason=""):
         """Closes as one should; returns the code of the answer."""
         self.client.send(frame(CLOSE, struct.pack(">H", code) + reason.encode()))

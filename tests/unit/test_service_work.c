@@ -660,8 +660,54 @@ static void a_lost_connection_may_come_back(void **state)
     assert_int_equal(after.last_final, 7);
     assert_int_equal(after.n_segments, 7);
     assert_int_equal(before.n_done, 0);
-    service_live_detach(again);
+    service_live_abort(again);
     assert_int_equal(service_live_attach(service, id, &sink, &again, &fault), AURICLE_E_NOT_FOUND);
+    stop_service(service);
+}
+
+static size_t n_sessions(struct service *service)
+{
+    struct service_session_info *infos;
+    size_t n;
+    au_test_ok(service_sessions(service, &infos, &n), NULL);
+    au_free(infos);
+    return n;
+}
+
+static void an_end_told_to_a_dead_connection_is_told_again(void **state)
+{
+    (void)state;
+    static struct ear dead, after;
+    struct au_fault fault = {0};
+    struct service *service = start_service(&(struct service_limits){.max_live = 1});
+    struct service_live *live = open_live(service, &dead, 60);
+    struct service_live_sink sink = live_sink_of(&after);
+    char id[64];
+    snprintf(id, sizeof(id), "%s", service_live_session_id(live));
+    say(live, 3 * FAKE_WINDOW);
+    service_live_close(live);
+    wait_done(&dead);
+    while (service_active(service)) /* its place is free, whoever was told what */
+        sched_yield();
+    for (int i = 0; i < 2; i++) { /* the next one may be lost as well */
+        service_live_detach(live);
+        ear_init(&after);
+        au_test_ok(service_live_attach(service, id, &sink, &live, &fault), &fault);
+        wait_done(&after);
+        assert_int_equal(after.n_segments, 3);
+        assert_int_equal(after.first_final, 1);
+        assert_true(after.done == dead.done && !after.error);
+    }
+    service_live_abort(live); /* it closed in good order */
+    assert_int_equal(service_live_attach(service, id, &sink, &live, &fault), AURICLE_E_NOT_FOUND);
+    live = open_live(service, &after, 0.05);
+    snprintf(id, sizeof(id), "%s", service_live_session_id(live));
+    service_live_close(live);
+    wait_done(&after);
+    service_live_detach(live);
+    while (n_sessions(service)) /* nobody comes */
+        sched_yield();
+    assert_int_equal(service_live_attach(service, id, &sink, &live, &fault), AURICLE_E_NOT_FOUND);
     stop_service(service);
 }
 
@@ -962,6 +1008,7 @@ int main(void)
         TEST(audio_is_kept_until_the_model_is_there),
         TEST(a_lost_connection_may_come_back),
         TEST(finals_told_to_a_dead_connection_are_told_again),
+        TEST(an_end_told_to_a_dead_connection_is_told_again),
         TEST(what_nobody_heard_is_kept),
         TEST(an_aborted_session_says_nothing_more),
         TEST(nobody_comes_back),

@@ -100,7 +100,8 @@ static void finish(struct rpc_event *event, bool ok)
         rpc_fail(call, l->error, l->sentence, 0);
     else
         rpc_answer(call, rpc_pack_closed(l->audio_seconds));
-    let_go(call, l, false);
+    if (l->error)
+        let_go(call, l, false); /* else when it is known whether the answer arrived */
     rpc_call_unref(call); /* the event's */
 }
 

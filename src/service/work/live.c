@@ -1,8 +1,9 @@
 /* Live sessions: a stream under the scheduler, audio on one side, events on the other. See live.h.
  *
  * A handle is one reference to the session; so is its place in the service's list, where it can be
- * found by its name as long as it may be attached to. The list lets go of it when its outcome was
- * told, when it was aborted, or when nobody came back in time.                                   */
+ * found by its name as long as it may be attached to. The list lets go of it when it was aborted,
+ * which is also how a connection that closed in good order says that it has the outcome, or when
+ * nobody came back in time.                                                                      */
 #include "service/work/live.h"
 
 #include <stdio.h>
@@ -146,7 +147,7 @@ static enum auricle_error check(struct service_work *work, int64_t now_ns,
     const char *why = NULL;
     enum auricle_error error = AURICLE_E_CANCELLED;
     service_live_out_flush(&live->out);
-    if (atomic_load(&work->cancelled) || (live->over && !atomic_load(&live->out.detached_ns)))
+    if (atomic_load(&work->cancelled) || service_live_out_waits(&live->out))
         why = "the live session was ended";
     else if (too_late(live, now_ns))
         why = "the connection was lost and nobody came back in time";
@@ -194,13 +195,12 @@ static bool over(struct service_work *work, enum auricle_error error, const char
         error = fault.code;
         sentence = fault.text;
     }
-    bool told = service_live_out_over(&live->out, error, sentence,
-                                      service_live_audio_seconds(&live->audio));
-    bool keep = !told && !atomic_load(&work->cancelled) && !too_late(live, au_now_ns());
+    service_live_out_over(&live->out, error, sentence, service_live_audio_seconds(&live->audio));
+    bool keep = !service_live_out_done(&live->out) && !atomic_load(&work->cancelled) &&
+                !too_late(live, au_now_ns());
     if (!keep) {
         unlist(live);
-        if (!told) /* somebody may have come in the last moment */
-            (void)service_live_out_over(&live->out, error, sentence, 0);
+        service_live_out_over(&live->out, error, sentence, 0); /* who came in the last moment */
     }
     give_back(live); /* the last: a service without live sessions may be destroyed */
     return keep;

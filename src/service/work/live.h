@@ -4,7 +4,7 @@
  * accepted forms goes in, events come out. The session outlives the connection that feeds it: after
  * service_live_detach it waits resume_seconds for another connection to attach by its id; events
  * of that time are kept (finals all, of the partials the newest), and so are the last finals from
- * before it: a connection is dead for a while before that is noticed.
+ * before it, and the outcome: a connection is dead for a while before that is noticed.
  *
  * Thread: feed, finalize and close belong to one thread at a time (the connection's); the rest any.
  * The sink is called on the scheduler's thread and posts to its own; it must not call this session.
@@ -33,7 +33,8 @@ struct service_live_sink {
     /* event: borrowed for the call. n_final: which of the session's finals it is, from 1; 0: none.
      * One that may have been lost with a connection is told to the next again, as the same.      */
     void (*on_event)(void *context, const struct auricle_stream_event *event, int64_t n_final);
-    /* The last call: everything was said, or it failed (error, sentence). */
+    /* The last call: everything was said, or it failed (error, sentence). The handle stays until the
+     * connection ends: abort where that was in good order, detach where it was lost. */
     void (*on_done)(void *context, enum auricle_error error, const char *sentence,
                     double audio_seconds);
 };
@@ -59,7 +60,8 @@ AURICLE_MUST_CHECK enum auricle_error service_live_feed(struct service_live *liv
 void service_live_finalize(struct service_live *live); /* make final what was heard so far */
 void service_live_close(struct service_live *live);    /* no more audio: hear the tail, then done */
 
-/* The connection is gone. The handle is given back; the session lives on for resume_seconds. */
+/* The connection was lost. The handle is given back; the session lives on for resume_seconds, also
+ * where its outcome was told: it is told again to who attaches. */
 void service_live_detach(struct service_live *live);
 /* NOT_FOUND when the id is unknown, over or attached elsewhere. Kept events come at once. */
 AURICLE_MUST_CHECK enum auricle_error service_live_attach(struct service *service,
@@ -67,7 +69,8 @@ AURICLE_MUST_CHECK enum auricle_error service_live_attach(struct service *servic
                                                           const struct service_live_sink *sink,
                                                           struct service_live **out,
                                                           struct au_fault *fault);
-/* End it at once; on_done is not called any more after the return. */
+/* End it at once, or after on_done: all of it arrived. Gives the handle back; on_done is not called
+ * any more after the return. */
 void service_live_abort(struct service_live *live);
 
 #endif

@@ -175,6 +175,7 @@ void service_live_out_detach(struct service_live_out *out, bool for_good)
 {
     pthread_mutex_lock(&out->lock);
     out->attached = false;
+    out->told = false; /* whether that arrived is not known */
     out->ended_for_good |= for_good;
     atomic_store(&out->detached_ns, au_now_ns());
     pthread_mutex_unlock(&out->lock);
@@ -205,7 +206,7 @@ void service_live_out_flush(struct service_live_out *out)
     pthread_mutex_unlock(&out->lock);
 }
 
-bool service_live_out_over(struct service_live_out *out, enum auricle_error error,
+void service_live_out_over(struct service_live_out *out, enum auricle_error error,
                            const char *sentence, double audio_seconds)
 {
     pthread_mutex_lock(&out->lock);
@@ -221,7 +222,21 @@ bool service_live_out_over(struct service_live_out *out, enum auricle_error erro
         out->sink.on_done(out->sink.context, out->error, out->error ? out->sentence : NULL,
                           out->audio_seconds);
     }
-    bool done = out->told || out->ended_for_good;
+    pthread_mutex_unlock(&out->lock);
+}
+
+bool service_live_out_waits(struct service_live_out *out)
+{
+    pthread_mutex_lock(&out->lock);
+    bool waits = out->over && out->attached && !out->told;
+    pthread_mutex_unlock(&out->lock);
+    return waits;
+}
+
+bool service_live_out_done(struct service_live_out *out)
+{
+    pthread_mutex_lock(&out->lock);
+    bool done = out->ended_for_good || (out->told && !out->resumable);
     pthread_mutex_unlock(&out->lock);
     return done;
 }

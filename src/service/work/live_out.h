@@ -1,7 +1,7 @@
 /* The way of a live session's events: to the sink while somebody is attached, else kept.
  *
- * Kept are all events but partials, of those the newest; and the finals told last, for a connection
- * that was lost may not have carried them. The sink is called under the lock, so that
+ * Kept are all events but partials, of those the newest; and the finals and the outcome told last,
+ * for a connection that was lost may not have carried them. The sink is called under the lock, so that
  * it is never called after a detach has returned.                                                */
 #ifndef SERVICE_LIVE_OUT_H
 #define SERVICE_LIVE_OUT_H
@@ -27,7 +27,7 @@ struct service_live_out {
     int64_t n_finals;
     bool lost; /* an event could not be kept for want of memory */
     /* The outcome. */
-    bool over, told;
+    bool over, told; /* told: to who is attached */
     enum auricle_error error;
     char sentence[AU_FAULT_TEXT_BYTES];
     double audio_seconds;
@@ -45,10 +45,14 @@ void service_live_out_detach(struct service_live_out *out, bool for_good);
 /* The scheduler's thread. */
 void service_live_out_tell(struct service_live_out *out, const struct auricle_stream_event *event);
 void service_live_out_flush(struct service_live_out *out); /* what was kept, if somebody came */
-/* The outcome, told now or when somebody comes; the first one holds. True: it has been told, or
- * nobody will come. */
-bool service_live_out_over(struct service_live_out *out, enum auricle_error error,
+/* The outcome, told to who is attached and was not told; the first one holds. */
+void service_live_out_over(struct service_live_out *out, enum auricle_error error,
                            const char *sentence, double audio_seconds);
+/* Somebody came back for the outcome, and is to be told. */
+bool service_live_out_waits(struct service_live_out *out);
+/* Nobody will come for it any more. Who was told may have been lost, and come back, as long as they
+ * have not let go for good. */
+bool service_live_out_done(struct service_live_out *out);
 bool service_live_out_lost(struct service_live_out *out);
 
 #endif

@@ -118,6 +118,14 @@ static void show_place(struct service_work *work)
     pthread_mutex_unlock(&work->scheduler->board);
 }
 
+/* Its lease has gone, unlike its model's name. */
+static void show_kept(struct service_work *work)
+{
+    pthread_mutex_lock(&work->scheduler->board);
+    work->shown_place = SERVICE_PLACE_KEPT;
+    pthread_mutex_unlock(&work->scheduler->board);
+}
+
 void service_work_show_detached(struct service_work *work, bool detached)
 {
     pthread_mutex_lock(&work->scheduler->board);
@@ -129,6 +137,8 @@ static const char *state_of(const struct service_work *work)
 {
     if (work->shown_detached)
         return "detached";
+    if (work->shown_place == SERVICE_PLACE_KEPT)
+        return "ending";
     if (work->shown_place != SERVICE_PLACE_RUNNING)
         return "queued";
     if (!work->shown_waits)
@@ -257,6 +267,7 @@ static void finish(struct service_scheduler *s, struct service_work *work)
         return;
     }
     work->place = SERVICE_PLACE_KEPT;
+    show_kept(work);
     service_list_append(&s->kept, work);
 }
 
