@@ -102,7 +102,7 @@ static void finish(struct rpc_event *event, bool ok)
         rpc_answer(call, rpc_pack_closed(l->audio_seconds));
     if (l->error)
         let_go(call, l, false); /* else when it is known whether the answer arrived */
-    rpc_call_unref(call); /* the event's */
+    rpc_call_unref(call);       /* the event's */
 }
 
 static void over(struct rpc_call *call, bool cancelled)

@@ -33,8 +33,8 @@ struct service_live_sink {
     /* event: borrowed for the call. n_final: which of the session's finals it is, from 1; 0: none.
      * One that may have been lost with a connection is told to the next again, as the same.      */
     void (*on_event)(void *context, const struct auricle_stream_event *event, int64_t n_final);
-    /* The last call: everything was said, or it failed (error, sentence). The handle stays until the
-     * connection ends: abort where that was in good order, detach where it was lost. */
+    /* The last call: everything was said, or it failed (error, sentence). The handle stays until
+     * the connection ends: abort where that was in good order, detach where it was lost. */
     void (*on_done)(void *context, enum auricle_error error, const char *sentence,
                     double audio_seconds);
 };

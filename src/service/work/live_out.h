@@ -1,8 +1,8 @@
 /* The way of a live session's events: to the sink while somebody is attached, else kept.
  *
- * Kept are all events but partials, of those the newest; and the finals and the outcome told last,
- * for a connection that was lost may not have carried them. The sink is called under the lock, so that
- * it is never called after a detach has returned.                                                */
+ * Kept are all events but partials, of those the newest; and the finals and the outcome told
+ * last, for a connection that was lost may not have carried them. The sink is called under the
+ * lock, so that it is never called after a detach has returned.                                  */
 #ifndef SERVICE_LIVE_OUT_H
 #define SERVICE_LIVE_OUT_H
 
