@@ -107,7 +107,7 @@ enum auricle_vad {
 
 struct auricle_options {
     size_t size;
-    const char *language;  /* code or name; NULL: detected from the first 30 s with voice */
+    const char *language;  /* code or name; NULL: detected from the first window with voice */
     const char *languages; /* those that detection chooses among, "en,de"; NULL: all it knows */
     enum auricle_task task;
     enum auricle_long_form long_form;

@@ -1,7 +1,7 @@
 /* auricle lang: which language is spoken in recordings.
  *
  * Each recording is begun as auricle transcribe begins it, and left when the language is known: so
- * both hear the same 30 s of speech, and say the same. With --vad off the first 30 s are heard as
+ * both hear the same window of speech, and say the same. With --vad off the first 30 s are heard as
  * the original's detect_language hears them, with silence after what is shorter; transcription
  * pads such a window with zeros of the spectrum, as it decodes it. The rest is not read.         */
 #include <stdlib.h>
@@ -376,8 +376,9 @@ const struct app_command app_command_lang = {
     .summary = "tell which language is spoken in recordings",
     .operands = "FILE... | -",
     .about = "Tells which language is spoken, with the probability of each, from the first 30 "
-             "seconds of speech in every recording: what auricle transcribe hears first, and tells "
-             "as its language. The model must be a multilingual one.",
+             "seconds of speech in every recording, or as many as the model reads at once: what "
+             "auricle transcribe hears first, and tells as its language. The model must be a "
+             "multilingual one.",
     .examples = "  auricle lang talk.mp3\n"
                 "  auricle lang --top 1 *.flac\n"
                 "  auricle lang --all --format json --model small talk.mp3\n",
