@@ -40,17 +40,20 @@ def main():
     tokenizer = bpe.Tokenizer.load(args.tokenizer or os.path.join(args.work, "tokenizer"))
     size = model.Size(encoder_layers=5, decoder_layers=3, vocab=tokenizer.size)
     flat = model.initialise(size, args.seed)
-    stages, missing = trainer.STAGES, []
+    stages, splice_from, missing = trainer.STAGES, trainer.SPLICE_FROM, []
     if args.start:
         size, flat, missing = export.read_weights(args.start, flat, size)
-        stages = trainer.STAGES[1:]  # trained weights need no shortest clips
+        stages = trainer.STAGES[1:]  # trained weights need no shortest clips,
+        if "ctc_head.weight" not in missing:
+            splice_from = 0  # and their letters tell where words end
     shared = trainer.Shared(size, flat)
     if trainer.load_state(shared, run):
         print("resumed at update", int(shared.count[shared.UPDATES]))
     gpu = torch.cuda.is_available()
     options = {"work": args.work, "run": run, "device": "cuda" if gpu else "cpu", "nice": args.nice,
                "threads": 1, "minutes": args.minutes, "pause": args.pause_file, "seed": args.seed,
-               "peak": args.peak, "last": args.last, "stages": stages, "phones_alone": trainer.PHONES_ALONE if "phone_head.weight" in missing else 0,
+               "peak": args.peak, "last": args.last, "stages": stages, "splice_from": splice_from,
+               "phones_alone": trainer.PHONES_ALONE if "phone_head.weight" in missing else 0,
                "accumulate": 1 if gpu else trainer.ACCUMULATE, "scale": 4 if gpu else 1,
                "save_every_s": 120, "guide": trainer.GUIDE}
     if not gpu:

@@ -13,8 +13,8 @@ from server import NOTE, Server, free_port, read, until
 
 Code = grpc.StatusCode
 DEMO = os.path.join(cli.SOURCE, "demo")
-GREEDY = {"temperatures": [0], "language": "en"}
-GREEDY_OPTIONS = ("--temperature", "0", "--language", "en")
+GREEDY = {"temperatures": [0], "beam_size": 1, "language": "en"}
+GREEDY_OPTIONS = ("--temperature", "0", "--beam-size", "1", "--language", "en")
 KEY = "a-key-of-some-length"
 
 

@@ -11,6 +11,9 @@ from . import features, text
 
 FULL = 0.62  # of a window with one clip
 SPLICED = 0.6  # of the windows with recordings that can be cut
+# Recordings are few and come again often, so more is done to them: masks so many times as strong, noise so
+# many times as frequent as for synthetic speech.
+RECORDED_MASKS, RECORDED_NOISE = 3, 2
 
 GROUPS = {  # how often a window is filled from which clips
     "espeak": 0.30, "flite": 0.33, "diphone": 0.02, "foreign": 0.05,
@@ -228,10 +231,11 @@ class Maker:
         rng, clips = self.rng, line.clips
         x = np.concatenate(line.parts)[:frames]
         x = x + channel(rng)
-        if rng.random() < self.noise:
+        recorded = [c for c in clips if c["group"].startswith("real ")]
+        if rng.random() < self.noise * (RECORDED_NOISE if recorded else 1):
             x = add_noise(x, self.sampler, self.corpus, rng, rng.uniform(1.0, 4.5))
         tokens, target, when = self._labels(clips, line.spans, cut)
-        whole = any(c["group"].startswith("real ") and "pieces" not in c for c in clips)
+        whole = any("pieces" not in c for c in recorded)
         if whole and rng.random() < self.only_ctc:
             # Two hours of recordings are soon known by heart, by the decoder: their texts, not their
             # sounds. So most of the time they teach the encoder alone, and which language it is.
@@ -246,7 +250,8 @@ class Maker:
             letters, phones = None, None
         elif any(c["ipa"] is None for c in clips):
             phones = None
-        return self._finish(x, frames, tokens, target, letters, phones, when)
+        strength = self.strength * (RECORDED_MASKS if recorded else 1)
+        return self._finish(x, frames, tokens, target, letters, phones, when, strength)
 
     def _same_language(self, lang):
         names = [g for g in self.weights if lang in self.sampler.by_group.get(g, ())]
@@ -283,14 +288,14 @@ class Maker:
     def sampler_key(clip):
         return group_of(clip), clip["lang"]
 
-    def _finish(self, x, frames, tokens, target, letters, phones, when=()):
+    def _finish(self, x, frames, tokens, target, letters, phones, when=(), strength=0.0):
         rng = self.rng
         n = len(x)
         top = x.max() + (rng.uniform(0, 0.6) if rng.random() < 0.2 else 0)
         out = np.zeros((frames, 80), np.float32)
         out[:n] = (np.maximum(x, top - 8.0) + 4.0) / 4.0
         if letters != [] and rng.random() < 0.9:
-            out = spec_augment(out, n, rng, self.strength)
+            out = spec_augment(out, n, rng, strength)
         return {"mel": out, "n": n, "tokens": tokens[:448], "target": target[:448],
                 "letters": letters, "phones": phones, "when": when}
 

@@ -181,7 +181,7 @@ def worker(index, shared, options, tokenizer):
         if progress >= 1 or os.path.exists(os.path.join(options["run"], "stop")):
             break
         read_live(options, maker)
-        if maker.splicer is None and progress > SPLICE_FROM:
+        if maker.splicer is None and progress >= options["splice_from"]:
             flat.copy_(shared.weights)
             maker.splicer = cut_recordings(index, net, p, corpus, options["run"])
         stage = stage_at(progress, options["stages"])

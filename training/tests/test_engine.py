@@ -37,7 +37,7 @@ class SameTokens(unittest.TestCase):
 
     def heard(self, path, folder):
         subprocess.run([AURICLE, "transcribe", "--quiet", "-m", MODEL, "--compute-type", "f32", "-l", "en",
-                        "--temperature", "0", "--vad", "off", "--chunk-length", "30", "--no-filter", "--no-speech-threshold", "1.0", "--no-timestamps",
+                        "--temperature", "0", "--beam-size", "1", "--vad", "off", "--chunk-length", "30", "--no-filter", "--no-speech-threshold", "1.0", "--no-timestamps",
                         "--threads", "1", "-f", "json", "-o", folder, path], check=True)
         name = os.path.splitext(os.path.basename(path))[0] + ".json"
         with open(os.path.join(folder, name), encoding="utf-8") as f:

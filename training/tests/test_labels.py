@@ -5,6 +5,7 @@ import random
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -74,6 +75,17 @@ class Labels(unittest.TestCase):
             self.assertEqual(taught, [(sot, self.tok.language("en"))])
             self.assertGreater(len(w["letters"]), 0)
             self.assertEqual(w["when"], [None] * len(w["target"]))
+
+    def test_recordings_are_masked_more(self):
+        strengths = {"espeak": set(), "real en-lj": set()}
+        self.maker.strength = 0.2
+        with unittest.mock.patch.object(batching, "spec_augment") as augment:
+            augment.side_effect = lambda x, n, rng, strength: strengths[group].add(strength) or x
+            for group in strengths:
+                self.maker.weights = {group: 1.0}
+                self.maker.batch(20, 400, 0.5)
+        self.assertEqual(strengths["espeak"], {0.2})
+        self.assertEqual(strengths["real en-lj"], {0.2 * batching.RECORDED_MASKS})
 
     def test_short_windows_are_filled(self):
         self.maker.sampler.noise.clear()
