@@ -122,10 +122,11 @@ def main():
     parts = {"WER": wer_table(f32, int8), "WAYS": ways_table(f32), "AGREEMENT": agreement(f32),
              "AGREEMENT_TABLE": agreement_table(f32), "LANGUAGE_REAL": confusion_table(f32["language_real"]),
              "LANGUAGE_SYNTHETIC": confusion_table(f32["language_synthetic"]),
-             "KATHLEEN": percent(f32["wer"]["en-kathleen"]["wer"][0]), "LJ": percent(f32["wer"]["en-lj"]["wer"][0]),
-             "CV": percent(f32["wer"]["en-cv"]["wer"][0]),
+             "LANGUAGES": f"{percent(f32['language_synthetic']['right'])} / {percent(f32['language_real']['right'])}",
+             "INSERTED": f"{f32['silence']['words_per_minute']:.1f}",
              "SILENCE": silence_table(f32["silence"]), "CURVE": curve_table(args.curve),
              "EXAMPLES": examples(f32), "HOURS": args.hours, "UPDATES": args.updates}
+    parts.update({"WER " + key: percent(row["wer"][0]) for key, row in f32["wer"].items()})
     for name, value in parts.items():
         card = card.replace("{{" + name + "}}", value)
     with open(args.out, "w", encoding="utf-8") as f:
