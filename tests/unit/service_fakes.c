@@ -122,6 +122,14 @@ void service_media_set_limits(struct service_media *media, int max_pipes, double
     (void)media, (void)max_pipes, (void)max_seconds;
 }
 
+int fake_media_open(void)
+{
+    lock();
+    int n = fake.n_decodes;
+    unlock();
+    return n;
+}
+
 bool service_decode_crowded(struct service_decode *decode)
 {
     return decode->ends_with == AURICLE_E_NO_SPACE;

@@ -27,6 +27,7 @@ void fake_clock_turn(int seconds); /* au_now_ns is that much later from now on *
 /* ---- Media ---- */
 void fake_media_set(size_t n_samples, enum auricle_error ends_with); /* of decodings from now on */
 void fake_media_decoded(size_t n_samples); /* of all: this many are there; SIZE_MAX: to the end */
+int fake_media_open(void);                 /* decodings not released */
 void fake_media_refuses(enum auricle_error error); /* OK: it does not */
 
 /* ---- Engines ---- */

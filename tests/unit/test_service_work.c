@@ -541,7 +541,8 @@ static void a_lone_recording_gets_all_windows(void **state)
     assert_int_equal(most, FAKE_MAX_WINDOWS);
 }
 
-static struct service_live *open_live(struct service *service, struct ear *ear, double resume)
+static struct service_live *open_live_as(struct service *service, struct ear *ear, double resume,
+                                         enum audio_raw_type raw)
 {
     struct auricle_options options;
     struct auricle_stream_options stream = AURICLE_STREAM_OPTIONS_INIT;
@@ -553,11 +554,16 @@ static struct service_live *open_live(struct service *service, struct ear *ear, 
     const struct service_live_spec spec = {.id = "a-stream",
                                            .options = &options,
                                            .stream = &stream,
-                                           .raw = AUDIO_RAW_F32LE,
+                                           .raw = raw,
                                            .resume_seconds = resume};
     ear_init(ear);
     au_test_ok(service_live_open(service, &spec, &sink, &live, &retry, &fault), &fault);
     return live;
+}
+
+static struct service_live *open_live(struct service *service, struct ear *ear, double resume)
+{
+    return open_live_as(service, ear, resume, AUDIO_RAW_F32LE);
 }
 
 /* Samples that count up from `from`, small enough that nothing clips them. */
@@ -672,6 +678,27 @@ static size_t n_sessions(struct service *service)
     au_test_ok(service_sessions(service, &infos, &n), NULL);
     au_free(infos);
     return n;
+}
+
+/* A session that waits for who may have lost its end keeps no decoder, which others may need. */
+static void what_waits_keeps_no_decoder(void **state)
+{
+    (void)state;
+    static struct ear ear;
+    struct service *service = start_service(NULL);
+    struct service_live *live = open_live_as(service, &ear, 60, AUDIO_RAW_NONE);
+    assert_int_equal(fake_media_open(), 1);
+    fake_media_decoded(SIZE_MAX);
+    service_live_close(live);
+    wait_done(&ear);
+    assert_int_equal(ear.error, AURICLE_OK);
+    assert_true(ear.n_segments > 0);
+    while (service_active(service))
+        sched_yield();
+    assert_int_equal(n_sessions(service), 1);
+    assert_int_equal(fake_media_open(), 0);
+    service_live_detach(live);
+    stop_service(service);
 }
 
 static void an_end_told_to_a_dead_connection_is_told_again(void **state)
@@ -1009,6 +1036,7 @@ int main(void)
         TEST(a_lost_connection_may_come_back),
         TEST(finals_told_to_a_dead_connection_are_told_again),
         TEST(an_end_told_to_a_dead_connection_is_told_again),
+        TEST(what_waits_keeps_no_decoder),
         TEST(what_nobody_heard_is_kept),
         TEST(an_aborted_session_says_nothing_more),
         TEST(nobody_comes_back),

@@ -190,7 +190,7 @@ static bool over(struct service_work *work, enum auricle_error error, const char
 {
     struct service_live *live = live_of(work);
     struct au_fault fault = {0};
-    service_live_audio_use(&live->audio, NULL);
+    service_live_audio_over(&live->audio);
     if (!error && service_live_audio_fault(&live->audio, &fault)) {
         error = fault.code;
         sentence = fault.text;

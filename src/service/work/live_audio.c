@@ -49,13 +49,23 @@ enum auricle_error service_live_audio_init(struct service_live_audio *audio,
                              spec->raw_channels ? spec->raw_channels : 1, &audio->push, fault);
 }
 
-void service_live_audio_deinit(struct service_live_audio *audio)
+/* What costs memory or a descriptor, but for the decoding. */
+static void release(struct service_live_audio *audio)
 {
     if (audio->socket >= 0)
         close(audio->socket);
-    service_decode_release(audio->decode);
+    audio->socket = -1;
     audio_push_destroy(audio->push);
+    audio->push = NULL;
     au_free(audio->pending);
+    audio->pending = NULL;
+    audio->room = audio->n_pending = audio->first_pending = 0;
+}
+
+void service_live_audio_deinit(struct service_live_audio *audio)
+{
+    release(audio);
+    service_decode_release(audio->decode);
     pthread_mutex_destroy(&audio->lock);
 }
 
@@ -244,9 +254,20 @@ void service_live_audio_use(struct service_live_audio *audio, struct auricle_ses
 {
     pthread_mutex_lock(&audio->lock);
     audio->session = session;
-    audio->over = !session;
     drain(audio);
     pthread_mutex_unlock(&audio->lock);
+}
+
+void service_live_audio_over(struct service_live_audio *audio)
+{
+    pthread_mutex_lock(&audio->lock);
+    struct service_decode *decode = audio->decode;
+    audio->decode = NULL;
+    audio->session = NULL;
+    audio->over = true;
+    release(audio);
+    pthread_mutex_unlock(&audio->lock);
+    service_decode_release(decode); /* waits for a notification that is under way */
 }
 
 static void end_of_decoding(struct service_live_audio *audio, enum auricle_error error,

@@ -54,8 +54,11 @@ void service_live_audio_close(struct service_live_audio *audio);
  * What is fed from now on is dropped, since the sink is about to hear the reason. Any thread.    */
 void service_live_audio_end(struct service_live_audio *audio, const struct au_fault *why);
 
-/* The scheduler's thread. session NULL: it takes no more, nor will another. */
+/* The scheduler's thread. */
 void service_live_audio_use(struct service_live_audio *audio, struct auricle_session *session);
+/* The session takes no more, nor will another: what is fed is dropped, and the decoder and all that
+ * was waiting is let go. May be called again. */
+void service_live_audio_over(struct service_live_audio *audio);
 void service_live_audio_pump(struct service_live_audio *audio);
 double service_live_audio_seconds(struct service_live_audio *audio);
 /* Why the audio ended; OK: as wished. */
